@@ -1,0 +1,55 @@
+//! What is to be built: nodes, links, routes, and how links are shaped. Real (dilated) figures.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// A whole fabric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FabricSpec {
+    /// Short id of the run, `[a-z0-9]{1,10}`; names of everything made begin with `genie-<run>-`.
+    pub run: String,
+    /// Hosts and switches; each becomes a network namespace. A node's number is its index.
+    pub nodes: Vec<NodeSpec>,
+    /// Links; a link's number is its index.
+    pub links: Vec<LinkSpec>,
+    /// Largest packet without link header, bytes.
+    pub mtu: u32,
+    /// Congestion control made the default of every namespace.
+    pub congestion_control: String,
+}
+
+/// A host or a switch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSpec {
+    /// Name, unique in the fabric.
+    pub name: String,
+    /// Addresses put on its loopback interface, each /32; switches have none.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Forwards packets of others.
+    pub forwards: bool,
+    /// Routes.
+    pub routes: Vec<RouteSpec>,
+}
+
+/// One route of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteSpec {
+    /// Destination /32; `None`: default route.
+    pub to: Option<Ipv4Addr>,
+    /// Interfaces of this node by which packets leave; several are equal-cost paths, hashed by flow.
+    pub interfaces: Vec<String>,
+}
+
+/// A full-duplex link.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkSpec {
+    /// Name, unique in the fabric.
+    pub name: String,
+    /// The two ends: node number and interface name (at most 15 bytes, unique in its node).
+    pub ends: [(usize, String); 2],
+    /// Rate of each direction in bits per second, counted on Ethernet frames without preamble and
+    /// gap; `None`: unshaped.
+    pub rate_bps: Option<u64>,
+    /// Wanted one-way propagation delay. Kernels without netem cannot give it; see `Capabilities`.
+    pub delay: Duration,
+}

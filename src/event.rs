@@ -1,0 +1,194 @@
+//! Every event of a run, with its fields and units. The testbed emits them; the recorder, the
+//! terminal, JSON and all later reports only consume them. Times are seconds on the run's real
+//! clock since the start of `genie run`, unless a field says nominal.
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::message::Rank;
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run has an id and is about to touch the machine.
+    RunStarted {
+        /// Run id.
+        run_id: String,
+        /// Wall-clock time, RFC 3339.
+        at: String,
+    },
+    /// A stage of bring-up or tear-down is complete.
+    Stage {
+        /// `fabric-up`, `calibrated`, `ranks-started`, `connected`, `started`, `played`, `fabric-down`.
+        stage: String,
+        /// Seconds since the start of `genie run`.
+        at_s: f64,
+        /// What there is to say of it, for humans.
+        detail: String,
+    },
+    /// The emulated links were measured at bring-up.
+    Calibrated(Calibration),
+    /// An operation (one row) is about to start.
+    OpStarted {
+        /// Index into the plan's operations.
+        op: usize,
+        /// Seconds since the start of `genie run`.
+        at_s: f64,
+    },
+    /// Progress within an operation: how many iterations (warm-up included) the slowest rank has finished.
+    Progress {
+        /// Index into the plan's operations.
+        op: usize,
+        /// Iterations finished.
+        iterations: u64,
+    },
+    /// All ranks finished an operation (or ended early, with what there is).
+    OpFinished(OpRecord),
+    /// A rank is gone, stopped, or said that it failed.
+    RankLost(RankLoss),
+    /// The run's fabric changed under it.
+    LinkLost {
+        /// Link name.
+        link: String,
+        /// Seconds since the start of `genie run`.
+        at_s: f64,
+    },
+    /// Something the reader of the results must know.
+    Caution {
+        /// One sentence.
+        text: String,
+    },
+    /// Per-rank summary at its end.
+    RankFinished(RankSummary),
+    /// Bytes counted on the emulated links over the whole run.
+    LinkCounters(Vec<LinkCount>),
+    /// The run is over; always the last event.
+    RunFinished {
+        /// How it ended.
+        status: Status,
+        /// Why, when not completed: one or more sentences.
+        reason: Option<String>,
+        /// Seconds since the start of `genie run`.
+        at_s: f64,
+        /// The process's exit code.
+        exit_code: i32,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Everything planned was played.
+    Completed,
+    /// Some operations have results, the rest has none.
+    Partial,
+    /// No operation has results.
+    Failed,
+}
+
+/// What every rank measured in one operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpRecord {
+    /// Index into the plan's operations.
+    pub op: usize,
+    /// `false`: the run ended within this operation; the records hold what was finished.
+    pub complete: bool,
+    /// `[rank][iteration]`: start in real nanoseconds since the run's common start; measured
+    /// iterations only. Ranks outside the communicator have empty lists.
+    pub start_ns: Vec<Vec<u64>>,
+    /// `[rank][iteration]`: end, likewise.
+    pub end_ns: Vec<Vec<u64>>,
+    /// User and system CPU seconds that each rank spent in the measured iterations.
+    pub cpu_s: Vec<f64>,
+    /// Payload bytes that each rank sent in the measured iterations.
+    pub sent_bytes: Vec<u64>,
+    /// `verify = true`: elements found wrong, per rank; empty when not verified.
+    pub wrong: Vec<u64>,
+    /// Bytes counted on each link during the operation, warm-up included: `[link][direction]`,
+    /// headers included; empty when the fabric does not count.
+    pub link_bytes: Vec<[u64; 2]>,
+}
+
+/// A rank that ended before its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankLoss {
+    /// Which rank.
+    pub rank: Rank,
+    /// Its host's name.
+    pub host: String,
+    /// What happened: `killed by signal 9`, `no heartbeat for 10 s`, its own error text.
+    pub what: String,
+    /// In which operation, in words: `all-reduce ring 64 MiB, iteration 3 of 20`.
+    pub operation: String,
+    /// Who waits for whom: (waiting rank, for rank).
+    pub waiting: Vec<(Rank, Rank)>,
+    /// Seconds since the start of `genie run` when it was found out.
+    pub at_s: f64,
+}
+
+/// What a rank says of itself at its end.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RankSummary {
+    /// Which rank.
+    pub rank: Rank,
+    /// Process id.
+    pub pid: u32,
+    /// Core it was pinned to.
+    pub core: Option<u32>,
+    /// User CPU seconds.
+    pub user_s: f64,
+    /// System CPU seconds.
+    pub system_s: f64,
+    /// Payload bytes sent.
+    pub sent_bytes: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// TCP segments retransmitted on all of its connections.
+    pub retransmits: u64,
+    /// Timers fired.
+    pub timers: u64,
+    /// Timer lateness, 99th percentile, microseconds (real clock).
+    pub timer_late_p99_us: f64,
+    /// Largest resident set, bytes.
+    pub max_rss_bytes: u64,
+    /// Voluntary and involuntary context switches.
+    pub context_switches: [u64; 2],
+}
+
+/// What the emulated links were found to be at bring-up (real, not nominal, unless it says so).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// One entry for each kind of link (rate and delay) in the topology.
+    pub links: Vec<LinkCalibration>,
+}
+
+/// One kind of link, measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkCalibration {
+    /// How the kernel was told to shape it, in words.
+    pub shaper: String,
+    /// Wanted rate in real bits per second on Ethernet frames; `None`: unshaped.
+    pub wanted_bps: Option<f64>,
+    /// Measured rate, bits per second on Ethernet frames.
+    pub measured_bps: f64,
+    /// Hops (links) on the measured path.
+    pub hops: u32,
+    /// One-way time of 64 KiB that the wire would take on this path, microseconds.
+    pub wanted_one_way_us: Option<f64>,
+    /// Measured one-way time of 64 KiB after idle, microseconds, median.
+    pub measured_one_way_us: f64,
+}
+
+/// Bytes counted on a link.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkCount {
+    /// Link name.
+    pub link: String,
+    /// Frames' bytes counted in each direction.
+    pub bytes: [u64; 2],
+    /// Packets dropped by the shaper in each direction.
+    pub drops: [u64; 2],
+}

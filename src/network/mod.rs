@@ -1,0 +1,7 @@
+//! Moving messages and telling time. Knows nothing of collectives.
+//!
+//! * [`message`]: how messages are named and matched, on every transport.
+//! * [`tcp`]: TCP sockets, without touching payload.
+
+pub mod message;
+pub mod tcp;

@@ -1,0 +1,1 @@
+//! TCP sockets, without touching payload.

@@ -1,0 +1,227 @@
+//! The plan: a scenario checked against its topology and resolved to the last address, rank and
+//! byte. Pure data; `genie plan` prints it, the testbed carries it out, the run folder keeps it.
+//! All times and rates are nominal; the testbed applies [`Plan::dilation`].
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::message::{CommunicatorId, Rank};
+use crate::scenario::units::{Bandwidth, Bytes, Duration};
+use crate::system::op::Op;
+
+/// Everything that a run needs to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The scenario's name.
+    pub name: String,
+    /// The scenario as resolved (defaults filled in, overrides applied), TOML text.
+    pub scenario: String,
+    /// Seed of everything that is random.
+    pub seed: u64,
+    /// Real time is this many times slower than nominal; 1 for none.
+    pub dilation: f64,
+    /// Where and how ranks run.
+    pub testbed: Testbed,
+    /// Hosts, switches and links.
+    pub network: Network,
+    /// Ranks in order; `ranks[i]` is rank i.
+    pub ranks: Vec<RankPlace>,
+    /// Communicators by id; 0 holds all ranks.
+    pub communicators: Vec<Communicator>,
+    /// What is played, in order.
+    pub ops: Vec<OpPlan>,
+    /// What the planner wants the user to know before and after the run.
+    pub cautions: Vec<String>,
+}
+
+/// Which fabric carries the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FabricKind {
+    /// Network namespaces joined by shaped veth links.
+    Emulated,
+    /// The machine's existing interfaces (loopback unless told otherwise).
+    Host,
+}
+
+/// Which transport carries messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransportKind {
+    /// TCP sockets.
+    Tcp,
+}
+
+/// How a rank waits for the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wait {
+    /// Spins while waits have lately been short, blocks otherwise.
+    #[default]
+    Auto,
+    /// Always blocks in the kernel.
+    Block,
+    /// Always polls.
+    Spin,
+}
+
+/// Where and how ranks run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Testbed {
+    /// Which fabric.
+    pub fabric: FabricKind,
+    /// Which transport.
+    pub transport: TransportKind,
+    /// Carry, reduce and check real data.
+    pub verify: bool,
+    /// How ranks wait.
+    pub wait: Wait,
+    /// Pin ranks to cores when there are enough (`None`: when ranks <= cores).
+    pub pin: Option<bool>,
+    /// An operation without progress for so long ends the run.
+    pub deadline: Duration,
+    /// Bring-up (fabric, ranks, connections) that takes longer ends the run.
+    pub setup_deadline: Duration,
+    /// Measure rate and one-way time of the emulated links at bring-up.
+    pub calibrate: bool,
+    /// TCP options.
+    pub tcp: TcpOptions,
+}
+
+/// Options of the TCP transport.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TcpOptions {
+    /// Parallel connections per pair of ranks.
+    pub channels: u32,
+    /// Congestion control by its kernel name; never the system's default unseen.
+    pub congestion_control: String,
+    /// SO_SNDBUF; `None`: chosen by the transport.
+    pub send_buffer: Option<Bytes>,
+    /// SO_RCVBUF; `None`: kernel autotuning.
+    pub receive_buffer: Option<Bytes>,
+    /// Differentiated services code point, 0 to 63.
+    pub dscp: u8,
+    /// SO_MAX_PACING_RATE per connection, nominal; `None`: not paced.
+    pub pacing: Option<Bandwidth>,
+    /// Largest slice of a message that one credit covers.
+    pub slot_bytes: Bytes,
+    /// Slots per flow: receiver credit is `slots x slot_bytes`.
+    pub slots: u32,
+}
+
+/// Nodes and links, resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// Hosts and switches; a node's number is its index.
+    pub nodes: Vec<Node>,
+    /// Links; a link's number is its index.
+    pub links: Vec<Link>,
+    /// `routes[node]`: where that node sends packets to each address not its own.
+    pub routes: Vec<Vec<Route>>,
+    /// Largest packet without link header, bytes.
+    pub mtu: u32,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeKind {
+    /// Runs ranks.
+    Host,
+    /// Only forwards.
+    Switch,
+}
+
+/// A host or a switch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Name, unique in the topology.
+    pub name: String,
+    /// Host or switch.
+    pub kind: NodeKind,
+    /// Addresses (hosts only): one for the host, or one per network card if it has several on switches.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+/// One end of a link.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PortRef {
+    /// Node number.
+    pub node: usize,
+    /// Interface name, unique in its node, at most 15 bytes.
+    pub interface: String,
+}
+
+/// A full-duplex link between two nodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// Name, e.g. `h0-s0`.
+    pub name: String,
+    /// The two ends.
+    pub ends: [PortRef; 2],
+    /// Nominal rate of each direction, counted on Ethernet frames without preamble and gap;
+    /// `None`: unshaped.
+    pub rate: Option<Bandwidth>,
+    /// Nominal one-way propagation delay.
+    pub delay: Duration,
+}
+
+/// A route of one node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// Destination address; `None`: default route.
+    pub to: Option<Ipv4Addr>,
+    /// Links by which packets leave; several are equal-cost paths.
+    pub via: Vec<usize>,
+}
+
+/// Where a rank runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankPlace {
+    /// Node number of its host (index into [`Network::nodes`]; 0 when the fabric is the host's).
+    pub host: usize,
+    /// Addresses that the rank listens on and dials from; channel c uses `addresses[c % len]`.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A group of ranks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Communicator {
+    /// Its number.
+    pub id: CommunicatorId,
+    /// Its name in the scenario ("world" for 0).
+    pub name: String,
+    /// World ranks in order of position.
+    pub ranks: Vec<Rank>,
+}
+
+/// One operation at one size: what is warmed up, repeated and reported as a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpPlan {
+    /// The operation.
+    pub op: Op,
+    /// Iterations that are not measured.
+    pub warmup: u32,
+    /// Iterations that are measured.
+    pub iterations: u32,
+    /// Computed expectation, nominal time.
+    pub expected: Expected,
+    /// Payload bytes that one iteration puts on each link: `[link][direction]`, direction 0 from
+    /// `ends[0]` to `ends[1]`. Equal-cost paths are charged in equal parts.
+    pub link_bytes: Vec<[f64; 2]>,
+}
+
+/// What an operation must take at least, by the plan's arithmetic. Modelled, never measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Expected {
+    /// Seconds for the busiest link to carry its payload at its payload limit plus the path delays
+    /// of the algorithm's rounds; `None` when nothing limits (no shaped link).
+    pub seconds: Option<f64>,
+    /// Share of `seconds` that is serialisation on the busiest link (0 to 1).
+    pub wire_share: Option<f64>,
+    /// The busiest link and direction.
+    pub busiest: Option<(usize, u8)>,
+    /// Rounds (message latencies one after another) of the algorithm.
+    pub rounds: u32,
+}

@@ -1,0 +1,16 @@
+//! The per-NPU machine: communicators, chunking, queues and collective algorithms. It turns
+//! operations into sends, receives and timers, and knows nothing of sockets, clocks or files.
+//!
+//! * [`op`]: what an operation is: collective, sizes, data type, reduction.
+//! * [`action`]: what goes into the machine and what comes out of it.
+//! * [`npu`]: the machine.
+//! * [`communicator`]: groups of ranks.
+//! * [`collective`]: one file per algorithm, and the verifier that proves them.
+//! * [`payload`]: real data for `verify = true`: initial contents, reduction, expected result.
+
+pub mod action;
+pub mod collective;
+pub mod communicator;
+pub mod npu;
+pub mod op;
+pub mod payload;

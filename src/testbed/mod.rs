@@ -1,0 +1,1 @@
+//! Controller, ranks, fabric, launchers, clocks.

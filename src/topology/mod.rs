@@ -1,0 +1,1 @@
+//! Hosts, switches, links; builders, loaders, routes.
