@@ -131,3 +131,28 @@ impl Collective {
         }
     }
 }
+
+impl Op {
+    /// In words, as messages to people name it: `all-reduce ring 64 MiB`.
+    pub fn label(&self) -> String {
+        let size = crate::scenario::units::Bytes(self.bytes);
+        format!("{} {} {size}", self.collective, self.algorithm)
+    }
+}
+
+macro_rules! kebab_display {
+    ($type:ty) => {
+        impl std::fmt::Display for $type {
+            /// As scenarios spell it.
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let name = serde_json::to_value(self).map_err(|_| std::fmt::Error)?;
+                f.pad(name.as_str().unwrap_or_default())
+            }
+        }
+    };
+}
+
+kebab_display!(Collective);
+kebab_display!(Algorithm);
+kebab_display!(DataType);
+kebab_display!(ReduceOp);
