@@ -1,6 +1,6 @@
 //! `genie clean`: removes what the journals of killed runs say was made, and nothing else.
 
-use genie_emu::journal;
+use genie_emu::journal::{self, CleanReport};
 
 use crate::testbed::exit;
 
@@ -13,12 +13,25 @@ pub struct Args {}
 pub fn run(_args: Args) -> i32 {
     match journal::clean_dead() {
         Ok(report) => {
-            println!("{report}");
-            if report.is_complete() { exit::OK } else { exit::INTERNAL }
+            println!("{}", describe(&report));
+            if report.failed.is_empty() { exit::OK } else { exit::INTERNAL }
         }
         Err(error) => {
             super::complain(&error.to_string());
             exit::INTERNAL
         }
     }
+}
+
+/// One line for each thing that was done, left alone, or could not be done.
+fn describe(report: &CleanReport) -> String {
+    let each = |what: &str, list: &[String]| -> Vec<String> {
+        list.iter().map(|item| format!("{what} {item}")).collect()
+    };
+    let mut lines = each("cleaned run", &report.cleaned);
+    lines.extend(each("  removed", &report.removed));
+    lines.extend(each("left alone (not what was recorded):", &report.foreign));
+    lines.extend(each("left alone (alive): run", &report.alive));
+    lines.extend(each("could not remove", &report.failed));
+    if lines.is_empty() { "nothing to clean".into() } else { lines.join("\n") }
 }

@@ -48,7 +48,7 @@ pub fn run(args: Args) -> i32 {
         return exit::USAGE;
     }
     // What a killed run has left is undone now; what cannot be is no reason not to run.
-    let left = journal::clean_dead().map_or_else(|e| Some(e.to_string()), |report| report.trouble());
+    let left = journal::clean_dead().map_or_else(|e| vec![e.to_string()], |report| report.failed);
     let id = RunId::now();
     let stored = Run::new(id.clone(), plan.clone(), Environment::probe());
     let mut recorder = Recorder::start(&args.results, stored);
@@ -58,7 +58,7 @@ pub fn run(args: Args) -> i32 {
         recorder.record(&event);
         live.event(&recorder, &event);
     };
-    if let Some(text) = left {
+    for text in left {
         emit(Event::Caution { text: format!("an earlier run was not cleaned up whole: {text}") });
     }
     let outcome = controller::run(&plan, id.as_str(), started, &mut emit);
