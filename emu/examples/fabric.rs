@@ -1,0 +1,45 @@
+//! Brings up a star of hosts on one switch, says how long that took, and takes it down.
+//!
+//! `cargo run -p genie-emu --example fabric -- [hosts] [rate in Mbit/s, 0: unshaped] [seconds to stay] [mtu]`
+
+use std::time::{Duration, Instant};
+
+use genie_emu::journal::Journal;
+use genie_emu::{Fabric, capability, privilege, star};
+
+#[allow(clippy::print_stdout)]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let privilege = privilege::ensure()?;
+    let arguments: Vec<u64> = std::env::args()
+        .skip(1)
+        .map(|text| text.parse())
+        .collect::<Result<_, _>>()?;
+    let argument = |index: usize, default| arguments.get(index).copied().unwrap_or(default);
+    let (hosts, megabits, stay, mtu) = (
+        argument(0, 4),
+        argument(1, 1000),
+        argument(2, 0),
+        argument(3, 1500),
+    );
+
+    println!("{privilege:?}, {:?}", capability::probe());
+    let run = format!("ex{}", std::process::id());
+    let journal = Journal::create(&run)?;
+    let rate = (megabits > 0).then_some(megabits * 1_000_000);
+    let start = Instant::now();
+    let mut fabric = Fabric::up(&star::star(&run, hosts as usize, rate, mtu as u32), &journal)?;
+    println!(
+        "up in {:.1?}; switch is {:?}",
+        start.elapsed(),
+        fabric.namespace_name(hosts as usize)
+    );
+    std::thread::sleep(Duration::from_secs(stay));
+    let start = Instant::now();
+    println!("{:?}", fabric.counters()?.first());
+    println!("counters read in {:.1?}", start.elapsed());
+    let start = Instant::now();
+    let left = fabric.down();
+    journal.finish()?;
+    println!("down in {:.1?}; left: {left:?}", start.elapsed());
+    Ok(())
+}
