@@ -1,10 +1,11 @@
 //! A plan's network as namespaces and shaped links: nominal figures become real ones here.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use genie_emu::journal::Journal;
+use genie_emu::shaping::Shaper;
 use genie_emu::spec::{FabricSpec, LinkSpec, NodeSpec, RouteSpec};
 use tokio::sync::mpsc;
 
@@ -88,25 +89,23 @@ impl Emulated {
 
     /// Network namespace of a node.
     pub fn namespace(&self, node: usize) -> BorrowedFd<'_> {
-        self.fabric.namespace(node).as_fd()
+        self.fabric.namespace(node)
     }
 
     /// Measures one path for each kind of access link: between two hosts that hang on it.
     pub fn calibrate(&self, plan: &Plan) -> Result<Calibration, String> {
         let mut links = Vec::new();
-        for (rate, (from, to)) in pairs(plan) {
-            let hops = hops(&plan.network, from, to);
-            let measured = genie_emu::calibrate::measure(&self.fabric, from, to, rate, hops)
-                .map_err(|e| format!("calibration between two hosts failed: {e}"))?;
+        for (from, to) in pairs(plan) {
+            let found = genie_emu::calibrate::measure(&self.fabric, from, to)
+                .map_err(|e| format!("calibration failed: {e}"))?;
+            let shaper = |rate| Shaper::for_link(rate, plan.network.mtu).to_string();
             links.push(LinkCalibration {
-                shaper: measured.shaper,
-                wanted_bps: rate.map(|r| r as f64),
-                measured_bps: measured.bps,
-                hops,
-                wanted_one_way_us: rate.map(|r| {
-                    genie_emu::shaping::wire_time_us(r, plan.network.mtu, hops, genie_emu::calibrate::MESSAGE)
-                }),
-                measured_one_way_us: measured.one_way_us,
+                shaper: found.nominal_bps.map_or_else(|| "none".into(), shaper),
+                wanted_bps: found.nominal_bps.map(|rate| rate as f64),
+                measured_bps: found.measured_bps,
+                hops: found.hops,
+                wanted_one_way_us: found.wire_us,
+                measured_one_way_us: found.one_way_us.unwrap_or(f64::NAN),
             });
         }
         Ok(Calibration { links })
@@ -147,7 +146,7 @@ impl Emulated {
 }
 
 /// Two hosts for each access rate, the first that have it.
-fn pairs(plan: &Plan) -> Vec<(Option<u64>, (usize, usize))> {
+fn pairs(plan: &Plan) -> Vec<(usize, usize)> {
     let mut by_rate: BTreeMap<Option<u64>, Vec<usize>> = BTreeMap::new();
     for place in &plan.ranks {
         let access = plan.network.links.iter().find(|l| l.ends.iter().any(|end| end.node == place.host));
@@ -156,27 +155,5 @@ fn pairs(plan: &Plan) -> Vec<(Option<u64>, (usize, usize))> {
             hosts.push(place.host);
         }
     }
-    let pair = |(rate, hosts): (Option<u64>, Vec<usize>)| match hosts[..] {
-        [from, to, ..] => Some((rate, (from, to))),
-        _ => None,
-    };
-    by_rate.into_iter().filter_map(pair).collect()
-}
-
-/// Links on a shortest path between two nodes.
-fn hops(network: &Network, from: usize, to: usize) -> u32 {
-    let mut distance = vec![u32::MAX; network.nodes.len()];
-    distance[from] = 0;
-    let mut frontier = std::collections::VecDeque::from([from]);
-    while let Some(node) = frontier.pop_front() {
-        for link in network.links.iter().filter(|l| l.ends.iter().any(|e| e.node == node)) {
-            for end in &link.ends {
-                if distance[end.node] == u32::MAX {
-                    distance[end.node] = distance[node] + 1;
-                    frontier.push_back(end.node);
-                }
-            }
-        }
-    }
-    distance[to]
+    by_rate.into_values().filter(|hosts| hosts.len() > 1).map(|hosts| (hosts[0], hosts[1])).collect()
 }
