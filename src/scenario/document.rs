@@ -52,11 +52,12 @@ fn shift(value: Value<'_>, by: usize) -> Value<'_> {
 }
 
 fn shift_table(table: Table<'_>, by: usize) -> Table<'_> {
-    let shift_entry = |(key, value): (Spanned<_>, Value<'_>)| {
+    let mut shifted = DeTable::new();
+    for (key, value) in table {
         let span = key.span().start + by..key.span().end + by;
-        (Spanned::new(span, key.into_inner()), shift(value, by))
-    };
-    table.into_iter().map(shift_entry).collect()
+        shifted.insert(Spanned::new(span, key.into_inner()), shift(value, by));
+    }
+    shifted
 }
 
 /// Where every key and value was written, by path: `traffic.collective[0].sizes[1]`.

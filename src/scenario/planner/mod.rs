@@ -3,8 +3,9 @@
 //!
 //! * [`findings`]: what is wrong, at which path.
 //! * [`testbed`], [`network`], [`ranks`], [`ops`]: the parts of the plan.
-//! * [`expect`]: bytes per link and the time that an operation must take.
+//! * [`expect`]: bytes per link and the time that an operation must take; [`duration`]: that of the run.
 
+pub mod duration;
 pub mod expect;
 pub mod findings;
 pub mod network;
