@@ -47,7 +47,7 @@ pub struct Transfer {
     pub key: MessageKey,
     /// Which of a pair's parallel connections to use, modulo their number.
     pub channel: Channel,
-    /// Payload length, never 0 except for barriers (which send 1 byte).
+    /// Payload length, never 0 (barriers send 1 byte).
     pub bytes: u64,
     /// The operation it belongs to.
     pub node: NodeId,
@@ -64,12 +64,17 @@ pub enum Combine {
     Reduce,
 }
 
-/// What the machine wants done.
+/// What the machine wants done, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Send this.
+    /// Send this. What it carries is what its region holds now: with real data, a backend must not
+    /// let a receive that is posted later change it (recursive doubling sends from a buffer into
+    /// which it reduces meanwhile). Taking a copy at once is the simple way. Every algorithm but
+    /// recursive doubling's all-reduce also works without (proven by
+    /// [`super::collective::verify`] with zero-copy delivery).
     Send(Transfer),
-    /// Expect this.
+    /// Expect this. Messages may arrive before they are expected (at most those of later rounds,
+    /// chunks and operations); such a one must not keep others of its pair from being delivered.
     Receive(Transfer, Combine),
     /// Fire [`Input::TimerFired`] after so many nanoseconds.
     Timer(TimerId, Nanos),

@@ -3,14 +3,16 @@
 //!
 //! * [`op`]: what an operation is: collective, sizes, data type, reduction.
 //! * [`action`]: what goes into the machine and what comes out of it.
-//! * [`npu`]: the machine.
+//! * [`npu`]: the machine; [`tag`]: how its messages are told apart.
 //! * [`communicator`]: groups of ranks.
 //! * [`collective`]: one file per algorithm, and the verifier that proves them.
 //! * [`payload`]: real data for `verify = true`: initial contents, reduction, expected result.
 
 pub mod action;
+mod chunk;
 pub mod collective;
 pub mod communicator;
 pub mod npu;
 pub mod op;
 pub mod payload;
+pub mod tag;

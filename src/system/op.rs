@@ -1,5 +1,7 @@
 //! What an operation is: which collective, how large, over which element type.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,73 @@ pub enum Algorithm {
     DoubleBinaryTree,
 }
 
+impl Collective {
+    /// Every collective.
+    pub const ALL: [Collective; 10] = [
+        Collective::AllReduce,
+        Collective::AllGather,
+        Collective::ReduceScatter,
+        Collective::AllToAll,
+        Collective::Broadcast,
+        Collective::Reduce,
+        Collective::Gather,
+        Collective::Scatter,
+        Collective::Barrier,
+        Collective::SendRecv,
+    ];
+
+    /// Its name in scenarios and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Collective::AllReduce => "all-reduce",
+            Collective::AllGather => "all-gather",
+            Collective::ReduceScatter => "reduce-scatter",
+            Collective::AllToAll => "all-to-all",
+            Collective::Broadcast => "broadcast",
+            Collective::Reduce => "reduce",
+            Collective::Gather => "gather",
+            Collective::Scatter => "scatter",
+            Collective::Barrier => "barrier",
+            Collective::SendRecv => "send-recv",
+        }
+    }
+}
+
+impl fmt::Display for Collective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Algorithm {
+    /// Every algorithm but [`Algorithm::Auto`].
+    pub const ALL: [Algorithm; 5] = [
+        Algorithm::Ring,
+        Algorithm::Direct,
+        Algorithm::HalvingDoubling,
+        Algorithm::RecursiveDoubling,
+        Algorithm::DoubleBinaryTree,
+    ];
+
+    /// Its name in scenarios and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Auto => "auto",
+            Algorithm::Ring => "ring",
+            Algorithm::Direct => "direct",
+            Algorithm::HalvingDoubling => "halving-doubling",
+            Algorithm::RecursiveDoubling => "recursive-doubling",
+            Algorithm::DoubleBinaryTree => "double-binary-tree",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// Element type of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -93,12 +162,15 @@ pub enum ReduceOp {
 pub struct Op {
     /// Which collective.
     pub collective: Collective,
-    /// By which algorithm; never [`Algorithm::Auto`] once planned.
+    /// By which algorithm; never [`Algorithm::Auto`] once planned (the machine would choose alike on
+    /// every rank, but reports should name what ran).
     pub algorithm: Algorithm,
     /// Over which communicator.
     pub communicator: CommunicatorId,
     /// Size of the operation in bytes, as nccl-tests counts it: the larger of a rank's send and
     /// receive buffer (all-gather, reduce-scatter, gather, scatter, all-to-all: all blocks together).
+    /// Rounded down to whole elements; block sizes differ by at most one element, larger ones first.
+    /// A barrier ignores it.
     pub bytes: u64,
     /// Element type; blocks are whole elements.
     pub dtype: DataType,
@@ -106,12 +178,33 @@ pub struct Op {
     pub redop: ReduceOp,
     /// Position of the root in the communicator, for collectives that have one.
     pub root: Rank,
-    /// Largest piece that runs through the algorithm by itself, bytes; 0: one piece.
+    /// Largest piece that runs through the algorithm by itself, bytes (up to the rounding of its
+    /// blocks to whole elements); 0: one piece. Every block is cut, so a piece has all blocks' shares.
     pub chunk_bytes: u64,
     /// How many pieces may be in flight at once (at least 1).
     pub chunks_in_flight: u32,
-    /// all-to-all(v): bytes from position s to position d at `matrix[s][d]`; `None`: equal shares.
+    /// all-to-all(v): bytes from position s to position d at `matrix[s][d]`, each rounded down to
+    /// whole elements; `None`: equal shares. With a matrix, `bytes` is not looked at.
     pub matrix: Option<Vec<Vec<u64>>>,
+}
+
+impl Op {
+    /// A whole-buffer operation of float32 sums on communicator 0 with root 0, to be changed by
+    /// struct update.
+    pub fn new(collective: Collective, algorithm: Algorithm, bytes: u64) -> Self {
+        Op {
+            collective,
+            algorithm,
+            communicator: 0,
+            bytes,
+            dtype: DataType::Float32,
+            redop: ReduceOp::Sum,
+            root: 0,
+            chunk_bytes: 0,
+            chunks_in_flight: 1,
+            matrix: None,
+        }
+    }
 }
 
 impl Collective {
@@ -128,6 +221,21 @@ impl Collective {
             | Collective::Scatter => (n - 1.0) / n,
             Collective::Broadcast | Collective::Reduce | Collective::SendRecv => 1.0,
             Collective::Barrier => 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_scenarios() {
+        for collective in Collective::ALL {
+            assert_eq!(serde_json::to_value(collective).unwrap(), collective.name());
+        }
+        for algorithm in Algorithm::ALL.into_iter().chain([Algorithm::Auto]) {
+            assert_eq!(serde_json::to_value(algorithm).unwrap(), algorithm.name());
         }
     }
 }
