@@ -3,6 +3,8 @@
 
 mod results_fixture;
 
+use std::path::Path;
+
 use genie::event::{Event, RankLoss, Status};
 use genie::report::live::{Live, Output};
 use genie::report::style::Style;
@@ -20,14 +22,9 @@ fn played(plan: &Plan, events: &[Event]) -> Run {
 fn table(run: &Run, width: usize) -> String {
     let mut out = Vec::new();
     let style = Style { width, colour: false };
-    terminal::show(
-        &mut out,
-        run,
-        Some("results/20261122-153254-k3v9x".as_ref()),
-        style,
-    )
-    .unwrap();
-    let text = String::from_utf8(out).unwrap();
+    let folder = Path::new("results/20261122-153254-k3v9x");
+    terminal::show(&mut out, run, Some(folder), style).expect("memory takes all");
+    let text = String::from_utf8(out).expect("tables are text");
     for line in text.lines() {
         assert!(line.chars().count() <= width, "wider than {width}: {line}");
     }

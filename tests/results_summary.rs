@@ -12,7 +12,7 @@ use results_fixture as made;
 const CORES: u32 = 8;
 
 fn row(plan: &Plan, record: &OpRecord) -> Row {
-    Row::of(plan, CORES, record).unwrap()
+    Row::of(plan, CORES, record).expect("the plan has the operation")
 }
 
 fn close(a: f64, b: f64) {

@@ -163,7 +163,7 @@ pub fn environment() -> Environment {
 }
 
 pub fn run(plan: Plan) -> Run {
-    let id: RunId = "20261122-153254-k3v9x".parse().unwrap();
+    let id: RunId = "20261122-153254-k3v9x".parse().expect("a run id");
     Run::new(id, plan, environment())
 }
 
