@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use common::{is_root, names, run_id};
 use genie_emu::Fabric;
-use genie_emu::journal::{Journal, clean_dead_in};
+use genie_emu::journal::{Entry, Journal, clean_dead_in};
 use genie_emu::namespace::Namespace;
 use genie_emu::star::star;
 
@@ -121,4 +122,50 @@ fn after_kill_9_exactly_what_was_made_is_removed() {
     assert!(report.removed.contains(&format!("process {survivor_child}")));
     assert_eq!(names(&format!("genie-{alive}-")), Vec::<String>::new());
     assert_eq!(clean_dead_in(ours.path()).unwrap(), Default::default());
+}
+
+#[test]
+fn a_mount_point_without_its_mount_is_ours_and_a_file_is_not() {
+    if !is_root() {
+        return;
+    }
+    let state = tempfile::tempdir().unwrap();
+    let (dir, run) = (state.path().join("s"), run_id());
+    let journal = Journal::create_in(&dir, &run).unwrap();
+    let paths = ["a", "b", "c"].map(|node| PathBuf::from(format!("/run/netns/genie-{run}-{node}")));
+    fs::create_dir_all("/run/netns").unwrap();
+    for path in &paths {
+        journal
+            .record(&Entry::Namespace {
+                path: path.clone(),
+                dev: 4,
+                ino: 1,
+            })
+            .unwrap();
+    }
+    let outside = Entry::Namespace {
+        path: state.path().join("precious"),
+        dev: 4,
+        ino: 1,
+    };
+    journal.record(&outside).unwrap();
+    // Killed between making the mount point and mounting on it: an empty file without permissions.
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o000)
+        .open(&paths[0])
+        .unwrap();
+    fs::write(&paths[1], "precious").unwrap();
+    fs::write(state.path().join("precious"), "").unwrap();
+    drop(journal);
+    let report = clean_dead_in(&dir).unwrap();
+    let label = |path: &Path| path.display().to_string();
+    assert_eq!(report.removed, [label(&paths[0])]);
+    assert_eq!(
+        report.foreign,
+        [label(&paths[1]), label(&state.path().join("precious"))]
+    );
+    assert!(!paths[0].exists() && paths[1].exists() && state.path().join("precious").exists());
+    fs::remove_file(&paths[1]).unwrap();
 }

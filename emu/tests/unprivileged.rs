@@ -68,6 +68,7 @@ fn build_as_nobody(state: &Path) {
     assert!(fabric.counters().unwrap()[0].directions[0].bytes > 1 << 20);
     let found = calibrate::measure(&fabric, 1, 2).unwrap();
     assert_eq!(fabric.namespace_name(0), None);
+    assert_eq!(fabric.cautions(), [""; 0]);
     assert_eq!(
         fabric.watch().unwrap().wait(Duration::from_millis(20)).unwrap(),
         None
