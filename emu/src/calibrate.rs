@@ -42,6 +42,8 @@ pub struct Calibration {
     /// Median time from sending a message of 64 KiB to its arrival, microseconds; `None`: too slow a
     /// link to be worth the wait.
     pub one_way_us: Option<f64>,
+    /// The shortest of these times: far below the median, the machine is busy.
+    pub one_way_min_us: Option<f64>,
     /// The same on wires with the specified delays and switches of no delay, where rates are known.
     pub wire_us: Option<f64>,
     /// Processor seconds that sender and receiver spent for the rate, per gigabyte of payload, without
@@ -96,12 +98,14 @@ pub fn measure(fabric: &Fabric, from: usize, to: usize) -> Result<Calibration, C
         sent: AtomicU64::new(0),
         arrived: AtomicU64::new(0),
     };
-    let (outcome, times) = test.run(fabric.namespace(from), fabric.namespace(to))?;
+    let (outcome, mut times) = test.run(fabric.namespace(from), fabric.namespace(to))?;
+    times.sort_by(f64::total_cmp);
     Ok(Calibration {
         nominal_bps,
         hops,
         measured_bps: outcome.payload_bps / shaping::payload_limit(spec.mtu),
-        one_way_us: median(times),
+        one_way_min_us: times.first().copied(),
+        one_way_us: times.get(times.len() / 2).copied(),
         wire_us,
         cpu_s_per_gb: outcome.cpu_s_per_gb,
     })
@@ -115,11 +119,6 @@ fn message_count(wire_us: f64) -> usize {
     } else {
         (fit as usize).clamp(3, MESSAGES)
     }
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 /// What sender and receiver share; they are threads of one process and so have one clock.
