@@ -59,7 +59,13 @@ impl Shaper {
 
 impl fmt::Display for Shaper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "htb {} bit/s, burst {} B, queue {} MiB", self.rate_bps, self.burst, self.limit >> 20)
+        write!(
+            f,
+            "htb {} bit/s, burst {} B, queue {} MiB",
+            self.rate_bps,
+            self.burst,
+            self.limit >> 20
+        )
     }
 }
 

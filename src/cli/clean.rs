@@ -14,7 +14,11 @@ pub fn run(_args: Args) -> i32 {
     match journal::clean_dead() {
         Ok(report) => {
             println!("{}", describe(&report));
-            if report.failed.is_empty() { exit::OK } else { exit::INTERNAL }
+            if report.failed.is_empty() {
+                exit::OK
+            } else {
+                exit::INTERNAL
+            }
         }
         Err(error) => {
             super::complain(&error.to_string());
@@ -33,5 +37,9 @@ fn describe(report: &CleanReport) -> String {
     lines.extend(each("left alone (not what was recorded):", &report.foreign));
     lines.extend(each("left alone (alive): run", &report.alive));
     lines.extend(each("could not remove", &report.failed));
-    if lines.is_empty() { "nothing to clean".into() } else { lines.join("\n") }
+    if lines.is_empty() {
+        "nothing to clean".into()
+    } else {
+        lines.join("\n")
+    }
 }

@@ -52,14 +52,20 @@ pub fn run(args: Args) -> i32 {
     let id = RunId::now();
     let stored = Run::new(id.clone(), plan.clone(), Environment::capture());
     let mut recorder = Recorder::start(&args.results, stored);
-    let output = if args.json { Output::Json } else { Output::Table(Style::of_stdout()) };
+    let output = if args.json {
+        Output::Json
+    } else {
+        Output::Table(Style::of_stdout())
+    };
     let mut live = Live::stdout(recorder.run(), output, args.quiet);
     let mut emit = |event: Event| {
         recorder.record(&event);
         live.event(&recorder, &event);
     };
     for text in left {
-        emit(Event::Caution { text: format!("an earlier run was not cleaned up whole: {text}") });
+        emit(Event::Caution {
+            text: format!("an earlier run was not cleaned up whole: {text}"),
+        });
     }
     let outcome = controller::run(&plan, id.as_str(), started, &mut emit);
     if let (Some(reason), true) = (&outcome.reason, outcome.exit_code != exit::OK) {

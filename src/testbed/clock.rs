@@ -35,7 +35,9 @@ impl Timers {
 
     /// How long a wait for other things may block; zero when a timer is due or almost due.
     pub fn may_block(&self, now: Nanos, longest: Duration) -> Duration {
-        let Some(Reverse((at, _))) = self.heap.peek() else { return longest };
+        let Some(Reverse((at, _))) = self.heap.peek() else {
+            return longest;
+        };
         Duration::from_nanos(at.saturating_sub(now).saturating_sub(POLLED)).min(longest)
     }
 
@@ -60,7 +62,9 @@ impl Timers {
         let mut sorted = self.late_ns.clone();
         sorted.sort_unstable();
         let rank = (sorted.len() * 99).div_ceil(100);
-        sorted.get(rank.saturating_sub(1)).map_or(0.0, |&ns| f64::from(ns) / 1e3)
+        sorted
+            .get(rank.saturating_sub(1))
+            .map_or(0.0, |&ns| f64::from(ns) / 1e3)
     }
 }
 
@@ -86,7 +90,10 @@ mod tests {
         let mut timers = Timers::default();
         timers.set(1, 1_000_000);
         let longest = Duration::from_millis(50);
-        assert_eq!(timers.may_block(0, longest), Duration::from_nanos(1_000_000 - POLLED));
+        assert_eq!(
+            timers.may_block(0, longest),
+            Duration::from_nanos(1_000_000 - POLLED)
+        );
         assert_eq!(timers.may_block(1_000_000 - POLLED, longest), Duration::ZERO);
         assert_eq!(Timers::default().may_block(0, longest), longest);
     }

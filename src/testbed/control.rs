@@ -171,7 +171,10 @@ pub fn read<T: DeserializeOwned>(mut from: impl Read) -> io::Result<T> {
     from.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length) as usize;
     if length > LONGEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "control message too long"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "control message too long",
+        ));
     }
     let mut body = vec![0; length];
     from.read_exact(&mut body)?;

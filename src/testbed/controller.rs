@@ -60,7 +60,9 @@ pub struct Run<'a> {
 
 impl std::fmt::Debug for Run<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("run_id", &self.run_id).finish_non_exhaustive()
+        f.debug_struct("Run")
+            .field("run_id", &self.run_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,12 +93,19 @@ pub fn run(plan: &Plan, run_id: &str, started: Instant, emit: &mut dyn FnMut(Eve
 }
 
 fn failed(reason: &str, exit_code: i32) -> Outcome {
-    Outcome { status: Status::Failed, exit_code, reason: Some(reason.into()) }
+    Outcome {
+        status: Status::Failed,
+        exit_code,
+        reason: Some(reason.into()),
+    }
 }
 
 impl<'a> Run<'a> {
     async fn whole(&mut self, notices: mpsc::UnboundedReceiver<Notice>) -> Outcome {
-        self.say(Event::RunStarted { run_id: self.run_id.into(), at: jiff::Timestamp::now().to_string() });
+        self.say(Event::RunStarted {
+            run_id: self.run_id.into(),
+            at: jiff::Timestamp::now().to_string(),
+        });
         let mut journal = match Journal::create(self.run_id) {
             Ok(journal) => journal,
             Err(e) => return self.end(Some(Failure::Internal(format!("cannot write the journal: {e}")))),
@@ -108,7 +117,9 @@ impl<'a> Run<'a> {
         self.end_ranks().await;
         self.fabric_down();
         if let Err(e) = journal.finish() {
-            self.say(Event::Caution { text: format!("the journal could not be removed: {e}") });
+            self.say(Event::Caution {
+                text: format!("the journal could not be removed: {e}"),
+            });
         }
         self.end(result.err())
     }
@@ -125,7 +136,9 @@ impl<'a> Run<'a> {
     }
 
     fn fabric_down(&mut self) {
-        let Some(mut fabric) = self.fabric.take() else { return };
+        let Some(mut fabric) = self.fabric.take() else {
+            return;
+        };
         for text in fabric.down() {
             self.say(Event::Caution { text });
         }
@@ -142,9 +155,17 @@ impl<'a> Run<'a> {
                 exit_code: exit::WRONG_DATA,
                 reason: Some(format!("{} elements were found wrong", self.wrong)),
             },
-            None => Outcome { status: Status::Completed, exit_code: exit::OK, reason: None },
+            None => Outcome {
+                status: Status::Completed,
+                exit_code: exit::OK,
+                reason: None,
+            },
             Some(failure) => Outcome {
-                status: if self.rows_done > 0 || self.partial_row { Status::Partial } else { Status::Failed },
+                status: if self.rows_done > 0 || self.partial_row {
+                    Status::Partial
+                } else {
+                    Status::Failed
+                },
                 exit_code: failure.exit_code(),
                 reason: Some(failure.to_string()),
             },
@@ -164,11 +185,19 @@ impl<'a> Run<'a> {
 
     fn stage(&mut self, stage: &str, detail: String) {
         let at_s = self.started.elapsed().as_secs_f64();
-        self.say(Event::Stage { stage: stage.into(), at_s, detail });
+        self.say(Event::Stage {
+            stage: stage.into(),
+            at_s,
+            detail,
+        });
     }
 
     fn watch_signals(&self) -> std::io::Result<()> {
-        for (kind, number) in [(SignalKind::interrupt(), 2), (SignalKind::terminate(), 15), (SignalKind::hangup(), 1)] {
+        for (kind, number) in [
+            (SignalKind::interrupt(), 2),
+            (SignalKind::terminate(), 15),
+            (SignalKind::hangup(), 1),
+        ] {
             let (mut signals, notices) = (signal(kind)?, self.reaper.clone());
             tokio::spawn(async move {
                 while signals.recv().await.is_some() && notices.send(Notice::Signal(number)).is_ok() {}
@@ -197,7 +226,8 @@ impl<'a> Run<'a> {
     }
 
     fn bring_up(&mut self, journal: &mut Journal) -> Result<(), Failure> {
-        let fabric = Fabric::up(self.plan, self.run_id, journal).map_err(|e| Failure::Fabric(e.to_string()))?;
+        let fabric =
+            Fabric::up(self.plan, self.run_id, journal).map_err(|e| Failure::Fabric(e.to_string()))?;
         for text in fabric.cautions() {
             self.say(Event::Caution { text });
         }
@@ -225,7 +255,9 @@ impl<'a> Run<'a> {
 
     async fn start_ranks(&mut self, crew: &mut Crew<'a>, journal: &mut Journal) -> Result<(), Failure> {
         let internal = |what: &str, e: &dyn std::fmt::Display| Failure::Internal(format!("{what}: {e}"));
-        let directory = journal.private_dir().map_err(|e| internal("cannot make a private directory", &e))?;
+        let directory = journal
+            .private_dir()
+            .map_err(|e| internal("cannot make a private directory", &e))?;
         let address = StoreAddress::Unix(directory.join("store"));
         let token = store::secret().map_err(|e| internal("no random numbers", &e))?;
         let (send, mut heard) = mpsc::unbounded_channel();
@@ -241,18 +273,33 @@ impl<'a> Run<'a> {
             }
         });
         let program = own_binary().map_err(|e| internal("cannot find the genie binary", &e))?;
-        let launch = Launch { program: &program, store: &address, token: &token };
+        let launch = Launch {
+            program: &program,
+            store: &address,
+            token: &token,
+        };
         for (rank, place) in self.plan.ranks.iter().enumerate() {
             let rank = rank as Rank;
             let namespace = self.fabric.as_ref().and_then(|f| f.namespace(place.host));
-            let child = launch.start(rank, namespace).map_err(|e| internal(&format!("cannot start rank {rank}"), &e))?;
+            let child = launch
+                .start(rank, namespace)
+                .map_err(|e| internal(&format!("cannot start rank {rank}"), &e))?;
             let pid = child.id().unwrap_or(0);
             crew.seats[rank as usize].pid = pid;
-            self.children.push((pid as i32, tokio::spawn(reap(rank, child, self.reaper.clone()))));
-            journal.record_process(pid as i32).map_err(|e| internal("cannot write the journal", &e))?;
+            self.children
+                .push((pid as i32, tokio::spawn(reap(rank, child, self.reaper.clone()))));
+            journal
+                .record_process(pid as i32)
+                .map_err(|e| internal("cannot write the journal", &e))?;
         }
         let setup = self.plan.testbed.setup_deadline.std();
-        crew.gather(false, setup, |_, report| matches!(report, Report::Hello { .. }), |_| {}).await?;
+        crew.gather(
+            false,
+            setup,
+            |_, report| matches!(report, Report::Hello { .. }),
+            |_| {},
+        )
+        .await?;
         self.stage("ranks-started", format!("{} processes", self.plan.ranks.len()));
         Ok(())
     }
@@ -275,7 +322,13 @@ impl<'a> Run<'a> {
         };
         crew.gather(false, setup, listening, |_| {}).await?;
         crew.order(&Order::Book { book });
-        crew.gather(false, setup, |_, report| matches!(report, Report::Connected), |_| {}).await?;
+        crew.gather(
+            false,
+            setup,
+            |_, report| matches!(report, Report::Connected),
+            |_| {},
+        )
+        .await?;
         self.stage("connected", String::new());
         Ok(())
     }
@@ -284,7 +337,11 @@ impl<'a> Run<'a> {
         let at_s = self.started.elapsed().as_secs_f64();
         self.say(Event::OpStarted { op: row, at_s });
         let before = self.counted();
-        let members = self.plan.communicators.iter().find(|c| c.id == self.plan.ops[row].op.communicator);
+        let members = self
+            .plan
+            .communicators
+            .iter()
+            .find(|c| c.id == self.plan.ops[row].op.communicator);
         let members: Vec<Rank> = members.map(|c| c.ranks.clone()).unwrap_or_default();
         let mut rows: Vec<RowDone> = vec![RowDone::default(); self.plan.ranks.len()];
         crew.order(&Order::Play { row });
@@ -319,7 +376,10 @@ impl<'a> Run<'a> {
     }
 
     fn counted(&self) -> Vec<[u64; 2]> {
-        self.fabric.as_ref().map(Fabric::counted_bytes).unwrap_or_default()
+        self.fabric
+            .as_ref()
+            .map(Fabric::counted_bytes)
+            .unwrap_or_default()
     }
 
     /// What ranks had measured of the row in which the run ended.
@@ -344,7 +404,8 @@ impl<'a> Run<'a> {
             }
             _ => false,
         };
-        crew.gather(false, self.plan.testbed.deadline.std(), take, |_| {}).await?;
+        crew.gather(false, self.plan.testbed.deadline.std(), take, |_| {})
+            .await?;
         for summary in summaries.into_iter().flatten() {
             self.say(Event::RankFinished(summary));
         }
@@ -370,7 +431,11 @@ async fn reap(rank: Rank, mut child: Child, notices: mpsc::UnboundedSender<Notic
         let _ = stderr.take(STDERR).read_to_end(&mut text).await;
     }
     if let Ok(status) = child.wait().await {
-        let _ = notices.send(Notice::Exited(rank, status, String::from_utf8_lossy(&text).into_owned()));
+        let _ = notices.send(Notice::Exited(
+            rank,
+            status,
+            String::from_utf8_lossy(&text).into_owned(),
+        ));
     }
 }
 
@@ -378,7 +443,11 @@ async fn reap(rank: Rank, mut child: Child, notices: mpsc::UnboundedSender<Notic
 fn own_binary() -> std::io::Result<PathBuf> {
     std::fs::read_link("/proc/self/exe").map(|path| {
         let gone = path.to_string_lossy().ends_with(" (deleted)");
-        if gone { PathBuf::from(format!("/proc/{}/exe", std::process::id())) } else { path }
+        if gone {
+            PathBuf::from(format!("/proc/{}/exe", std::process::id()))
+        } else {
+            path
+        }
     })
 }
 
@@ -392,9 +461,14 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
     let rows: Vec<_> = plan
         .ops
         .iter()
-        .map(|o| super::control::Row { op: o.op.clone(), warmup: o.warmup, iterations: o.iterations })
+        .map(|o| super::control::Row {
+            op: o.op.clone(),
+            warmup: o.warmup,
+            iterations: o.iterations,
+        })
         .collect();
-    let real_rate = |rate: crate::scenario::units::Bandwidth| (rate.bytes_per_second() / plan.dilation) as u64;
+    let real_rate =
+        |rate: crate::scenario::units::Bandwidth| (rate.bytes_per_second() / plan.dilation) as u64;
     (0..plan.ranks.len())
         .map(|rank| Assignment {
             rank: rank as Rank,
@@ -424,11 +498,20 @@ fn peers(plan: &Plan) -> Vec<Vec<Rank>> {
     let barrier = barrier();
     let mut seen = Vec::new();
     for op in plan.ops.iter().map(|o| &o.op).chain([&barrier]) {
-        let shape = (op.collective, op.algorithm, op.communicator, op.root, op.bytes.min(1 << 20), &op.matrix);
+        let shape = (
+            op.collective,
+            op.algorithm,
+            op.communicator,
+            op.root,
+            op.bytes.min(1 << 20),
+            &op.matrix,
+        );
         if seen.contains(&shape) {
             continue;
         }
-        let Some(members) = plan.communicators.iter().find(|c| c.id == op.communicator) else { continue };
+        let Some(members) = plan.communicators.iter().find(|c| c.id == op.communicator) else {
+            continue;
+        };
         let traffic = collective::traffic(op, members.ranks.len() as u32);
         for pair in traffic.map(|t| t.flows).unwrap_or_default() {
             let (a, b) = (members.ranks[pair.from as usize], members.ranks[pair.to as usize]);
@@ -460,5 +543,7 @@ fn record(op: usize, complete: bool, rows: Vec<RowDone>, link_bytes: Vec<[u64; 2
 
 fn difference(before: &[[u64; 2]], after: &[[u64; 2]]) -> Vec<[u64; 2]> {
     let pairs = before.iter().zip(after);
-    pairs.map(|(b, a)| [a[0].saturating_sub(b[0]), a[1].saturating_sub(b[1])]).collect()
+    pairs
+        .map(|(b, a)| [a[0].saturating_sub(b[0]), a[1].saturating_sub(b[1])])
+        .collect()
 }

@@ -1,7 +1,7 @@
 //! The data thread of a rank: a loop around the NPU machine that carries its sends and receives
 //! out on the transport, in wall time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,10 +12,10 @@ use nix::sys::time::TimeValLike;
 use super::clock::{Timers, monotonic_ns};
 use super::control::{Assignment, Heartbeat, RowDone};
 use crate::network::message::Rank;
-use crate::scenario::plan::Communicator;
 use crate::network::tcp::transport::{Completion, Transport, TransportError};
+use crate::scenario::plan::Communicator;
 use crate::system::action::{Action, Combine, Input, MessageId, NodeId, Transfer};
-use crate::system::npu::Npu;
+use crate::system::npu::{Direction, Npu};
 use crate::system::op::{Algorithm, Collective, DataType, Op, ReduceOp};
 use crate::system::payload;
 
@@ -39,7 +39,11 @@ impl Status {
     /// As a heartbeat.
     pub fn heartbeat(&self) -> Heartbeat {
         Heartbeat {
-            row: self.row.load(Ordering::Relaxed).checked_sub(1).map(|row| row as usize),
+            row: self
+                .row
+                .load(Ordering::Relaxed)
+                .checked_sub(1)
+                .map(|row| row as usize),
             iterations: self.iterations.load(Ordering::Relaxed),
             moved_bytes: self.moved.load(Ordering::Relaxed),
             waiting: self.waiting.lock().map(|w| w.clone()).unwrap_or_default(),
@@ -90,6 +94,7 @@ pub struct Player {
     transport: Transport,
     timers: Timers,
     status: Arc<Status>,
+    waiting_published: bool,
     next_node: NodeId,
     /// Real data of the operation in flight, and where its pending receives belong.
     buffers: HashMap<NodeId, Real>,
@@ -112,7 +117,8 @@ impl Player {
         let mut npu = Npu::new(assignment.rank);
         let mine = |c: &&Communicator| c.ranks.contains(&assignment.rank);
         for communicator in assignment.communicators.iter().filter(mine) {
-            npu.add_communicator(communicator.id, communicator.ranks.clone()).map_err(npu_error)?;
+            npu.add_communicator(communicator.id, communicator.ranks.clone())
+                .map_err(npu_error)?;
         }
         Ok(Self {
             assignment,
@@ -120,6 +126,7 @@ impl Player {
             transport,
             timers: Timers::default(),
             status,
+            waiting_published: false,
             next_node: 0,
             buffers: HashMap::new(),
             receives: HashMap::new(),
@@ -143,11 +150,22 @@ impl Player {
         self.status.row.store(row as u64 + 1, Ordering::Relaxed);
         self.status.iterations.store(0, Ordering::Relaxed);
         self.run(&barrier(), 0)?;
-        let member = assignment.communicators.iter().find(|c| c.id == entry.op.communicator);
+        let member = assignment
+            .communicators
+            .iter()
+            .find(|c| c.id == entry.op.communicator);
         let position = member.and_then(|c| c.ranks.iter().position(|&r| r == assignment.rank));
-        let fresh = RowDone { row, wrong: assignment.verify.then_some(0), ..RowDone::default() };
+        let fresh = RowDone {
+            row,
+            wrong: assignment.verify.then_some(0),
+            ..RowDone::default()
+        };
         self.record(|record| *record = fresh);
-        let iterations = if position.is_some() { entry.warmup + entry.iterations } else { 0 };
+        let iterations = if position.is_some() {
+            entry.warmup + entry.iterations
+        } else {
+            0
+        };
         let (mut cpu, mut sent) = (0.0, 0);
         for iteration in 0..iterations {
             if iteration == entry.warmup {
@@ -163,7 +181,9 @@ impl Player {
                 }
                 record.wrong = record.wrong.map(|sum| sum + wrong);
             });
-            self.status.iterations.store(u64::from(iteration) + 1, Ordering::Relaxed);
+            self.status
+                .iterations
+                .store(u64::from(iteration) + 1, Ordering::Relaxed);
         }
         let sent_bytes = self.transport.totals().sent_bytes - sent;
         self.record(|record| {
@@ -172,7 +192,12 @@ impl Player {
             }
         });
         self.transport.sample_now();
-        Ok(self.status.record.lock().map(|record| record.clone()).unwrap_or_default())
+        Ok(self
+            .status
+            .record
+            .lock()
+            .map(|record| record.clone())
+            .unwrap_or_default())
     }
 
     fn record(&self, change: impl FnOnce(&mut RowDone)) {
@@ -183,12 +208,22 @@ impl Player {
 
     /// Runs one operation to its end; gives the number of wrong elements (0 when not verified).
     fn run(&mut self, op: &Op, iteration: u64) -> Result<u64, PlayError> {
+        let result = self.run_to_end(op, iteration);
+        if result.is_err() {
+            self.publish_waiting();
+        }
+        result
+    }
+
+    fn run_to_end(&mut self, op: &Op, iteration: u64) -> Result<u64, PlayError> {
         let node = self.next_node;
         self.next_node += 1;
         if self.assignment.verify {
             self.prepare(node, op, iteration);
         }
-        self.npu.handle(Input::Issue { node, op: op.clone() }, monotonic_ns()).map_err(npu_error)?;
+        self.npu
+            .handle(Input::Issue { node, op: op.clone() }, monotonic_ns())
+            .map_err(npu_error)?;
         while !self.act(node)? {
             let blocked = self.timers.may_block(monotonic_ns(), PATIENCE);
             self.transport.poll(blocked)?;
@@ -199,7 +234,9 @@ impl Player {
             }
             while let Some(timer) = self.timers.due(monotonic_ns()) {
                 idle = false;
-                self.npu.handle(Input::TimerFired(timer), monotonic_ns()).map_err(npu_error)?;
+                self.npu
+                    .handle(Input::TimerFired(timer), monotonic_ns())
+                    .map_err(npu_error)?;
             }
             self.account(idle && blocked == PATIENCE)?;
         }
@@ -209,14 +246,36 @@ impl Player {
     /// Publishes progress; after a long wait also who is waited for.
     fn account(&mut self, waited_long: bool) -> Result<(), PlayError> {
         let totals = self.transport.totals();
-        self.status.moved.store(totals.sent_bytes + totals.received_bytes, Ordering::Relaxed);
+        self.status
+            .moved
+            .store(totals.sent_bytes + totals.received_bytes, Ordering::Relaxed);
         if waited_long {
-            let mut ranks: Vec<Rank> = self.npu.waiting().into_iter().map(|awaited| awaited.peer).collect();
-            ranks.sort_unstable();
-            ranks.dedup();
-            self.status.publish_waiting(ranks);
+            self.publish_waiting();
+        } else if std::mem::take(&mut self.waiting_published) {
+            self.status.publish_waiting(Vec::new());
         }
-        if self.status.ended.load(Ordering::Relaxed) { Err(PlayError::Ended) } else { Ok(()) }
+        if self.status.ended.load(Ordering::Relaxed) {
+            Err(PlayError::Ended)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Says whom this rank waits for: those whose messages have not come, else those who have not
+    /// taken ours.
+    fn publish_waiting(&mut self) {
+        self.waiting_published = true;
+        let awaited = self.npu.waiting();
+        let of = |direction: Direction| -> BTreeSet<Rank> {
+            awaited
+                .iter()
+                .filter(|a| a.direction == direction)
+                .map(|a| a.peer)
+                .collect()
+        };
+        let (from, to) = (of(Direction::Receive), of(Direction::Send));
+        let ranks = if from.is_empty() { to } else { from };
+        self.status.publish_waiting(ranks.into_iter().collect());
     }
 
     /// Carries out what the machine wants; `true` when `node` is done.
@@ -225,8 +284,12 @@ impl Player {
         while let Some(action) = self.npu.poll_action() {
             match action {
                 Action::Send(t) => {
-                    let data = self.buffers.get(&t.node).map(|real| payload::gather(&t.region, &real.bytes));
-                    self.transport.post_send(t.message, t.peer, t.channel, t.key, t.bytes, data)?;
+                    let data = self
+                        .buffers
+                        .get(&t.node)
+                        .map(|real| payload::gather(&t.region, &real.bytes));
+                    self.transport
+                        .post_send(t.message, t.peer, t.channel, t.key, t.bytes, data)?;
                 }
                 Action::Receive(t, combine) => {
                     self.transport.post_receive(t.message, t.peer, t.key, t.bytes)?;
@@ -263,20 +326,37 @@ impl Player {
     }
 
     fn prepare(&mut self, node: NodeId, op: &Op, iteration: u64) {
-        let Some((n, position)) = self.place(op) else { return };
+        let Some((n, position)) = self.place(op) else {
+            return;
+        };
         let mut bytes = vec![0; payload::buffer_bytes(op, n, position) as usize];
         payload::fill(op, n, position, iteration, &mut bytes);
-        self.buffers.insert(node, Real { op: op.clone(), bytes });
+        self.buffers.insert(
+            node,
+            Real {
+                op: op.clone(),
+                bytes,
+            },
+        );
     }
 
     fn check(&mut self, node: NodeId, op: &Op, iteration: u64) -> u64 {
-        let (Some(real), Some((n, position))) = (self.buffers.remove(&node), self.place(op)) else { return 0 };
+        let (Some(real), Some((n, position))) = (self.buffers.remove(&node), self.place(op)) else {
+            return 0;
+        };
         payload::wrong(op, n, position, iteration, &real.bytes)
     }
 
     fn place(&self, op: &Op) -> Option<(u32, u32)> {
-        let communicator = self.assignment.communicators.iter().find(|c| c.id == op.communicator)?;
-        let position = communicator.ranks.iter().position(|&r| r == self.assignment.rank)?;
+        let communicator = self
+            .assignment
+            .communicators
+            .iter()
+            .find(|c| c.id == op.communicator)?;
+        let position = communicator
+            .ranks
+            .iter()
+            .position(|&r| r == self.assignment.rank)?;
         Some((communicator.ranks.len() as u32, position as u32))
     }
 }
@@ -303,6 +383,8 @@ pub fn barrier() -> Op {
 
 /// User and system CPU seconds of this process.
 pub fn cpu_seconds() -> f64 {
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0.0 };
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
+        return 0.0;
+    };
     (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
 }

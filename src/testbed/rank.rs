@@ -42,21 +42,37 @@ pub enum RankError {
 
 /// Runs rank `rank` to its end.
 pub fn run(rank: Rank) -> Result<(), RankError> {
-    let variable = |name: &str| {
-        std::env::var(name).map_err(|_| RankError::NotLaunched(format!("{name} is not set")))
-    };
+    let variable =
+        |name: &str| std::env::var(name).map_err(|_| RankError::NotLaunched(format!("{name} is not set")));
     let address: StoreAddress = variable(STORE)?.parse().map_err(RankError::NotLaunched)?;
     let token = variable(TOKEN)?;
     let line = Arc::new(Line::dial(&address)?);
-    line.say(&Report::Hello { token, rank, pid: std::process::id() })?;
-    let Order::Setup(assignment) = line.hear()? else { return Err(RankError::OutOfTurn) };
+    line.say(&Report::Hello {
+        token,
+        rank,
+        pid: std::process::id(),
+    })?;
+    let Order::Setup(assignment) = line.hear()? else {
+        return Err(RankError::OutOfTurn);
+    };
     let assignment = Arc::new(*assignment);
     let status = Arc::new(Status::default());
-    let voice = Voice { line: line.clone(), speaking: Arc::new(Mutex::new(())) };
+    let voice = Voice {
+        line: line.clone(),
+        speaking: Arc::new(Mutex::new(())),
+    };
     let played = serve(&assignment, &voice, &status);
     if let Err(error) = &played {
-        let peer = if let RankError::Play(play) = error { play.peer() } else { None };
-        voice.say(&Report::Failed { what: error.to_string(), peer, at: status.heartbeat() })?;
+        let peer = if let RankError::Play(play) = error {
+            play.peer()
+        } else {
+            None
+        };
+        voice.say(&Report::Failed {
+            what: error.to_string(),
+            peer,
+            at: status.heartbeat(),
+        })?;
         // The controller decides what becomes of the run; until then peers keep their connections.
         std::thread::sleep(Duration::from_secs(3600));
     }
@@ -81,8 +97,12 @@ fn serve(assignment: &Arc<Assignment>, voice: &Voice, status: &Arc<Status>) -> R
     let orders = hear_orders(voice.clone(), status.clone());
     beat(voice.clone(), status.clone());
     let listeners = Listeners::bind(&assignment.addresses, &assignment.tcp)?;
-    voice.say(&Report::Listening { addresses: listeners.addresses()? })?;
-    let Ok(Order::Book { book }) = orders.recv() else { return Err(RankError::OutOfTurn) };
+    voice.say(&Report::Listening {
+        addresses: listeners.addresses()?,
+    })?;
+    let Ok(Order::Book { book }) = orders.recv() else {
+        return Err(RankError::OutOfTurn);
+    };
     let settings = Settings {
         wait: assignment.wait,
         oversubscribed: assignment.oversubscribed,
@@ -132,7 +152,11 @@ fn hear_orders(voice: Voice, status: Arc<Status>) -> mpsc::Receiver<Order> {
         while let Ok(order) = voice.line.hear() {
             let heard = match order {
                 Order::HandIn => {
-                    let part = status.record.lock().map(|record| record.clone()).unwrap_or_default();
+                    let part = status
+                        .record
+                        .lock()
+                        .map(|record| record.clone())
+                        .unwrap_or_default();
                     voice.say(&Report::RowPart(part)).is_ok()
                 }
                 order => send.send(order).is_ok(),
@@ -167,7 +191,10 @@ fn pin(core: u32) {
 fn key_bytes(hex: &str) -> [u8; 16] {
     let mut key = [0; 16];
     for (byte, pair) in key.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        *byte = std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok()).unwrap_or(0);
+        *byte = std::str::from_utf8(pair)
+            .ok()
+            .and_then(|p| u8::from_str_radix(p, 16).ok())
+            .unwrap_or(0);
     }
     key
 }
@@ -190,8 +217,10 @@ fn summary(assignment: &Assignment, player: &mut Player) -> RankSummary {
         summary.user_s = usage.user_time().num_microseconds() as f64 / 1e6;
         summary.system_s = usage.system_time().num_microseconds() as f64 / 1e6;
         summary.max_rss_bytes = usage.max_rss() as u64 * 1024;
-        summary.context_switches =
-            [usage.voluntary_context_switches() as u64, usage.involuntary_context_switches() as u64];
+        summary.context_switches = [
+            usage.voluntary_context_switches() as u64,
+            usage.involuntary_context_switches() as u64,
+        ];
     }
     summary
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::control::{Heartbeat, Order, Report, RowDone};
 use super::exit;
 use super::store::{Heard, Member};
-use crate::event::{RankLoss, RankSummary};
+use crate::event::RankLoss;
 use crate::network::message::Rank;
 use crate::scenario::plan::Plan;
 
@@ -86,9 +86,8 @@ pub fn describe(loss: &RankLoss) -> String {
     if !loss.operation.is_empty() {
         text += &format!(", in {}", loss.operation);
     }
-    let waiting: Vec<String> = loss.waiting.iter().map(|(who, whom)| format!("rank {who} waits for rank {whom}")).collect();
-    if !waiting.is_empty() {
-        text += &format!(" ({})", waiting.join(", "));
+    if !loss.waiting.is_empty() {
+        text += &format!(" ({})", list_waits(&loss.waiting));
     }
     text
 }
@@ -189,9 +188,17 @@ impl<'a> Crew<'a> {
         let mut rows: Vec<Option<RowDone>> = self.seats.iter().map(|_| None).collect();
         let until = Instant::now() + GRACE;
         let alive = |s: &Seat| s.exited.is_none() && !s.left && s.member.is_some();
-        while rows.iter().zip(&self.seats).any(|(row, seat)| row.is_none() && alive(seat)) {
-            let Some(left) = until.checked_duration_since(Instant::now()) else { break };
-            let Ok(Some(notice)) = tokio::time::timeout(left, self.notices.recv()).await else { break };
+        while rows
+            .iter()
+            .zip(&self.seats)
+            .any(|(row, seat)| row.is_none() && alive(seat))
+        {
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                break;
+            };
+            let Ok(Some(notice)) = tokio::time::timeout(left, self.notices.recv()).await else {
+                break;
+            };
             if let Some((rank, Report::RowPart(done))) = self.digest(notice) {
                 rows[rank as usize] = Some(done);
             }
@@ -223,7 +230,14 @@ impl<'a> Crew<'a> {
                 seat.heard_at = Some(Instant::now());
                 let pid = member.pid;
                 seat.member = Some(member);
-                given = Some((rank, Report::Hello { token: String::new(), rank, pid }));
+                given = Some((
+                    rank,
+                    Report::Hello {
+                        token: String::new(),
+                        rank,
+                        pid,
+                    },
+                ));
             }
             Notice::Heard(Heard::Said(rank, report)) => {
                 let seat = &mut self.seats[rank as usize];
@@ -255,20 +269,19 @@ impl<'a> Crew<'a> {
         if let Some(number) = self.signal {
             return Err(Failure::Signal(number));
         }
-        if let Some(link) = &self.link_lost {
-            let mut text = format!("link {link} was deleted or set down during the run");
-            let waits = self.waits();
-            if !waits.is_empty() {
-                text += &format!(" ({})", list_waits(&waits));
-            }
-            return Err(Failure::Fabric(text));
-        }
         if self.trouble_at.is_some_and(|at| at.elapsed() > GRACE) {
-            return Err(Failure::Ranks(self.lost()));
+            return Err(match &self.link_lost {
+                Some(link) => Failure::Fabric(self.describe_outage(link)),
+                None => Failure::Ranks(self.lost()),
+            });
         }
         let deadline = self.plan.testbed.deadline.std();
         let silent: Vec<Rank> = (0..self.seats.len() as Rank)
-            .filter(|&r| self.seats[r as usize].heard_at.is_some_and(|at| at.elapsed() > deadline))
+            .filter(|&r| {
+                self.seats[r as usize]
+                    .heard_at
+                    .is_some_and(|at| at.elapsed() > deadline)
+            })
             .collect();
         if !silent.is_empty() {
             let say = |&rank: &Rank| {
@@ -278,14 +291,20 @@ impl<'a> Crew<'a> {
             };
             return Err(Failure::Deadline(silent.iter().map(say).collect()));
         }
-        let moved = self.seats.iter().map(|s| s.heartbeat.moved_bytes + s.heartbeat.iterations).sum();
+        let moved = self
+            .seats
+            .iter()
+            .map(|s| s.heartbeat.moved_bytes + s.heartbeat.iterations)
+            .sum();
         if moved != self.moved {
             (self.moved, self.moved_at) = (moved, Instant::now());
         }
         if playing && self.moved_at.elapsed() > deadline {
             let what = format!("no progress for {} s", deadline.as_secs_f64());
             let stuck = self.stuck();
-            return Err(Failure::Deadline(stuck.into_iter().map(|r| self.loss(r, what.clone())).collect()));
+            return Err(Failure::Deadline(
+                stuck.into_iter().map(|r| self.loss(r, what.clone())).collect(),
+            ));
         }
         Ok(())
     }
@@ -295,7 +314,12 @@ impl<'a> Crew<'a> {
     fn lost(&self) -> Vec<RankLoss> {
         let ranks = || (0..self.seats.len() as Rank).filter(|&r| !self.seats[r as usize].finished);
         let exited: Vec<RankLoss> = ranks()
-            .filter_map(|r| self.seats[r as usize].exited.clone().map(|what| self.loss(r, what)))
+            .filter_map(|r| {
+                self.seats[r as usize]
+                    .exited
+                    .clone()
+                    .map(|what| self.loss(r, what))
+            })
             .collect();
         if !exited.is_empty() {
             return exited;
@@ -308,7 +332,12 @@ impl<'a> Crew<'a> {
             return left;
         }
         ranks()
-            .filter_map(|r| self.seats[r as usize].failed.clone().map(|(what, _)| self.loss(r, what)))
+            .filter_map(|r| {
+                self.seats[r as usize]
+                    .failed
+                    .clone()
+                    .map(|(what, _)| self.loss(r, what))
+            })
             .collect()
     }
 
@@ -327,14 +356,42 @@ impl<'a> Crew<'a> {
 
     /// Where a rank was, in words.
     fn operation(&self, beat: &Heartbeat) -> String {
-        let Some(row) = beat.row.and_then(|row| self.plan.ops.get(row)) else { return String::new() };
+        let Some(row) = beat.row.and_then(|row| self.plan.ops.get(row)) else {
+            return String::new();
+        };
         let (name, total) = (row.op.label(), u64::from(row.warmup + row.iterations));
-        format!("{name}, iteration {} of {total}", (beat.iterations + 1).min(total))
+        format!(
+            "{name}, iteration {} of {total}",
+            (beat.iterations + 1).min(total)
+        )
+    }
+
+    /// A lost link, the operation that it interrupted, and who waits for whom since.
+    fn describe_outage(&self, link: &str) -> String {
+        let mut text = format!("link {link} was deleted or set down during the run");
+        let slowest = self
+            .seats
+            .iter()
+            .map(|s| &s.heartbeat)
+            .min_by_key(|beat| (beat.row, beat.iterations));
+        let operation = slowest.map(|beat| self.operation(beat)).unwrap_or_default();
+        if !operation.is_empty() {
+            text += &format!(", in {operation}");
+        }
+        let waits = self.waits();
+        if !waits.is_empty() {
+            text += &format!(" ({})", list_waits(&waits));
+        }
+        text
     }
 
     fn waits(&self) -> Vec<(Rank, Rank)> {
         let of = |(rank, seat): (usize, &Seat)| -> Vec<(Rank, Rank)> {
-            seat.heartbeat.waiting.iter().map(|&whom| (rank as Rank, whom)).collect()
+            seat.heartbeat
+                .waiting
+                .iter()
+                .map(|&whom| (rank as Rank, whom))
+                .collect()
         };
         self.seats.iter().enumerate().flat_map(of).take(16).collect()
     }
@@ -346,11 +403,18 @@ impl<'a> Crew<'a> {
         let waiting = |rank: &Rank| waits.iter().any(|(who, _)| who == rank);
         let all = 0..self.seats.len() as Rank;
         let culprits: Vec<Rank> = all.clone().filter(|r| waited_for(r) && !waiting(r)).collect();
-        if culprits.is_empty() { all.filter(waiting).collect() } else { culprits }
+        if culprits.is_empty() {
+            all.filter(waiting).collect()
+        } else {
+            culprits
+        }
     }
 
     fn late(&self, missing: &[bool], setup: Duration) -> Vec<RankLoss> {
-        let what = format!("not ready within testbed.setup_deadline ({} s)", setup.as_secs_f64());
+        let what = format!(
+            "not ready within testbed.setup_deadline ({} s)",
+            setup.as_secs_f64()
+        );
         (0..missing.len() as Rank)
             .filter(|&r| missing[r as usize])
             .take(8)
@@ -360,7 +424,10 @@ impl<'a> Crew<'a> {
 }
 
 fn list_waits(waits: &[(Rank, Rank)]) -> String {
-    let texts: Vec<String> = waits.iter().map(|(who, whom)| format!("rank {who} waits for rank {whom}")).collect();
+    let texts: Vec<String> = waits
+        .iter()
+        .map(|(who, whom)| format!("rank {who} waits for rank {whom}"))
+        .collect();
     texts.join(", ")
 }
 
@@ -384,9 +451,4 @@ fn process_state(pid: u32) -> &'static str {
         Some('T' | 't') => ": its process is stopped",
         _ => "",
     }
-}
-
-/// Summaries in rank order, of those ranks that gave one.
-pub fn summaries(given: Vec<Option<RankSummary>>) -> Vec<RankSummary> {
-    given.into_iter().flatten().collect()
 }

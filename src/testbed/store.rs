@@ -50,7 +50,9 @@ impl FromStr for StoreAddress {
                 .parse()
                 .map(StoreAddress::Tcp)
                 .map_err(|e| format!("`{address}` is not an address and port: {e}")),
-            _ => Err(format!("`{text}` is not a store address; expected unix:/path or tcp:ip:port")),
+            _ => Err(format!(
+                "`{text}` is not a store address; expected unix:/path or tcp:ip:port"
+            )),
         }
     }
 }
@@ -121,7 +123,9 @@ pub async fn listen(
 }
 
 fn framed<S: AsyncRead + AsyncWrite>(stream: S) -> Framed<S, LengthDelimitedCodec> {
-    LengthDelimitedCodec::builder().max_frame_length(LONGEST).new_framed(stream)
+    LengthDelimitedCodec::builder()
+        .max_frame_length(LONGEST)
+        .new_framed(stream)
 }
 
 /// Serves one connection: greeting with token, then both directions until either side ends.
@@ -130,8 +134,17 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = framed(stream);
-    let Some(Ok(first)) = stream.next().await else { return };
-    let Ok(Report::Hello { token: theirs, rank, pid }) = serde_json::from_slice(&first) else { return };
+    let Some(Ok(first)) = stream.next().await else {
+        return;
+    };
+    let Ok(Report::Hello {
+        token: theirs,
+        rank,
+        pid,
+    }) = serde_json::from_slice(&first)
+    else {
+        return;
+    };
     if !same(&token, &theirs) || rank >= ranks {
         return;
     }
@@ -219,15 +232,26 @@ mod tests {
         tokio::task::spawn_blocking(move || {
             for (token, rank) in [("wrong", 0), ("right", 2), ("right", 1)] {
                 let line = Line::dial(&to).unwrap();
-                line.say(&Report::Hello { token: token.into(), rank, pid: 1 }).unwrap();
+                line.say(&Report::Hello {
+                    token: token.into(),
+                    rank,
+                    pid: 1,
+                })
+                .unwrap();
                 line.say(&Report::Connected).ok();
             }
         })
         .await
         .unwrap();
         // Only the last caller has both the token and a rank of the run.
-        assert!(matches!(heard.recv().await, Some(Heard::Joined(Member { rank: 1, .. }))));
-        assert!(matches!(heard.recv().await, Some(Heard::Said(1, Report::Connected))));
+        assert!(matches!(
+            heard.recv().await,
+            Some(Heard::Joined(Member { rank: 1, .. }))
+        ));
+        assert!(matches!(
+            heard.recv().await,
+            Some(Heard::Said(1, Report::Connected))
+        ));
         assert!(matches!(heard.recv().await, Some(Heard::Left(1))));
     }
 }

@@ -310,7 +310,11 @@ impl Connection {
             return Ok(true);
         }
         let start = self.buffer.len();
-        let ahead = if self.bulk { HEADER - start.min(HEADER) } else { READ_AHEAD };
+        let ahead = if self.bulk {
+            HEADER - start.min(HEADER)
+        } else {
+            READ_AHEAD
+        };
         self.buffer.resize(start + ahead.max(1), 0);
         let got = sys::receive(self.stream.as_fd(), &mut self.buffer[start..]);
         self.buffer.truncate(start + *got.as_ref().unwrap_or(&0));
@@ -342,10 +346,18 @@ impl Connection {
                 continue;
             }
             let here = (self.buffer.len() - at).min(header.slice_bytes as usize);
-            let data = if self.settings.real_payload { self.buffer[at..at + here].to_vec() } else { Vec::new() };
+            let data = if self.settings.real_payload {
+                self.buffer[at..at + here].to_vec()
+            } else {
+                Vec::new()
+            };
             at += here;
             self.bulk = header.slice_bytes as usize >= BULK;
-            self.reading = Some(Reading { header, left: header.slice_bytes as usize - here, data });
+            self.reading = Some(Reading {
+                header,
+                left: header.slice_bytes as usize - here,
+                data,
+            });
             self.finish_reading(out);
         }
         self.buffer.drain(..at);
@@ -363,9 +375,18 @@ impl Connection {
     /// Wakes us only when enough of a large slice is there; at once for headers and small slices.
     fn adjust_low_water(&mut self) -> Result<(), ConnectionError> {
         let left = self.reading.as_ref().map_or(0, |r| r.left);
-        let wanted = if left >= BULK { left.min(LOW_WATER) } else { left.max(1) };
+        let wanted = if left >= BULK {
+            left.min(LOW_WATER)
+        } else {
+            left.max(1)
+        };
         if wanted != self.low_water {
-            sys::set_option(self.stream.as_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, wanted as i32)?;
+            sys::set_option(
+                self.stream.as_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVLOWAT,
+                wanted as i32,
+            )?;
             self.low_water = wanted;
         }
         Ok(())
@@ -373,9 +394,14 @@ impl Connection {
 
     /// Payload bytes acknowledged by the peer's kernel since the last call, per flow.
     pub fn acknowledged(&mut self, mut each: impl FnMut(usize, u64)) {
-        let Ok(outstanding) = sys::unacknowledged(self.stream.as_fd()) else { return };
+        let Ok(outstanding) = sys::unacknowledged(self.stream.as_fd()) else {
+            return;
+        };
         let acknowledged = self.written.saturating_sub(outstanding);
-        while let Some((_, flow, bytes)) = self.unacknowledged.pop_front_if(|(end, _, _)| *end <= acknowledged) {
+        while let Some((_, flow, bytes)) = self
+            .unacknowledged
+            .pop_front_if(|(end, _, _)| *end <= acknowledged)
+        {
             each(flow, bytes);
         }
     }
@@ -415,7 +441,11 @@ fn write_bulk(
         return Ok(sent);
     }
     let tail_at = w.bytes - w.tail;
-    let record_at = if w.tail > 0 { tail_at.saturating_sub(BEFORE_TAIL) } else { w.bytes };
+    let record_at = if w.tail > 0 {
+        tail_at.saturating_sub(BEFORE_TAIL)
+    } else {
+        w.bytes
+    };
     let sent = match data {
         Some(data) => sys::send(socket, &data[w.sent..], 0)?,
         None if w.sent < record_at => sys::send_pages(socket, pages, record_at - w.sent)?,

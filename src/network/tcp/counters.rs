@@ -33,8 +33,10 @@ pub struct Flow {
 /// All flows of a rank, shared between the data thread and whoever samples.
 #[derive(Debug, Default, Clone)]
 pub struct Flows {
-    table: Arc<RwLock<Vec<(FlowName, Arc<Flow>)>>>,
+    table: Arc<RwLock<Table>>,
 }
+
+type Table = Vec<(FlowName, Arc<Flow>)>;
 
 /// Readings of one flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +50,17 @@ pub struct Sample {
 impl Flows {
     /// Reads all flows. `done` is read first, so that done <= transmitted <= ready holds.
     pub fn sample(&self) -> Vec<Sample> {
-        let Ok(table) = self.table.read() else { return Vec::new() };
+        let Ok(table) = self.table.read() else {
+            return Vec::new();
+        };
         let read = |name: FlowName, flow: &Flow| {
             let done = flow.done.load(Ordering::Acquire);
             let transmitted = flow.transmitted.load(Ordering::Acquire);
             let ready = flow.ready.load(Ordering::Acquire);
-            Sample { name, bytes: [ready, transmitted, done] }
+            Sample {
+                name,
+                bytes: [ready, transmitted, done],
+            }
         };
         table.iter().map(|(name, flow)| read(*name, flow)).collect()
     }

@@ -52,8 +52,18 @@ pub struct BadFrame;
 impl Header {
     /// A frame that only gives slots back.
     pub fn credit(slots: u8) -> Self {
-        let key = MessageKey { communicator: 0, tag: 0 };
-        Self { kind: Kind::Credit, credit: slots, key, message_bytes: 0, slice_bytes: 0, first: false }
+        let key = MessageKey {
+            communicator: 0,
+            tag: 0,
+        };
+        Self {
+            kind: Kind::Credit,
+            credit: slots,
+            key,
+            message_bytes: 0,
+            slice_bytes: 0,
+            first: false,
+        }
     }
 
     /// As bytes.
@@ -88,7 +98,10 @@ impl Header {
         Ok(Self {
             kind,
             credit: bytes[3],
-            key: MessageKey { communicator: word(4), tag: long(8) },
+            key: MessageKey {
+                communicator: word(4),
+                tag: long(8),
+            },
             message_bytes: long(16),
             slice_bytes: word(24),
             first: bytes[28] == 1,

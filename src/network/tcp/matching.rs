@@ -64,7 +64,13 @@ pub struct Matching {
 
 impl Matching {
     /// A receive was posted.
-    pub fn post(&mut self, id: u64, peer: Rank, key: MessageKey, bytes: u64) -> Result<Outcome, LengthMismatch> {
+    pub fn post(
+        &mut self,
+        id: u64,
+        peer: Rank,
+        key: MessageKey,
+        bytes: u64,
+    ) -> Result<Outcome, LengthMismatch> {
         let queue = self.queues.entry((peer, key)).or_default();
         let Some(at) = queue.incoming.iter().position(|m| m.receive.is_none()) else {
             queue.posted.push_back((id, bytes));
@@ -105,7 +111,12 @@ impl Matching {
         let unfinished = |m: &Incoming| m.connection == connection && m.arrived < m.bytes;
         let Some(at) = queue.incoming.iter().position(unfinished) else {
             let (sent, tag) = (header.message_bytes, header.key.tag);
-            return Err(LengthMismatch { peer, sent, posted: 0, tag });
+            return Err(LengthMismatch {
+                peer,
+                sent,
+                posted: 0,
+                tag,
+            });
         };
         let message = &mut queue.incoming[at];
         message.arrived += u64::from(header.slice_bytes);
@@ -138,7 +149,16 @@ impl Matching {
 }
 
 fn check(peer: Rank, key: MessageKey, sent: u64, posted: u64) -> Result<(), LengthMismatch> {
-    if sent == posted { Ok(()) } else { Err(LengthMismatch { peer, sent, posted, tag: key.tag }) }
+    if sent == posted {
+        Ok(())
+    } else {
+        Err(LengthMismatch {
+            peer,
+            sent,
+            posted,
+            tag: key.tag,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -146,10 +166,20 @@ mod tests {
     use super::*;
     use crate::network::tcp::frame::Kind;
 
-    const KEY: MessageKey = MessageKey { communicator: 0, tag: 7 };
+    const KEY: MessageKey = MessageKey {
+        communicator: 0,
+        tag: 7,
+    };
 
     fn slice(message_bytes: u64, slice_bytes: u32, first: bool) -> Header {
-        Header { kind: Kind::Data, credit: 0, key: KEY, message_bytes, slice_bytes, first }
+        Header {
+            kind: Kind::Data,
+            credit: 0,
+            key: KEY,
+            message_bytes,
+            slice_bytes,
+            first,
+        }
     }
 
     #[test]
@@ -159,7 +189,14 @@ mod tests {
         let first = m.slice(0, 3, &slice(20, 10, true), vec![]).unwrap();
         assert_eq!(first.give_back, Some((0, 1)));
         assert!(first.completed.is_none());
-        assert_eq!(m.slice(0, 3, &slice(20, 10, false), vec![]).unwrap().completed.unwrap().id, 1);
+        assert_eq!(
+            m.slice(0, 3, &slice(20, 10, false), vec![])
+                .unwrap()
+                .completed
+                .unwrap()
+                .id,
+            1
+        );
         assert!(m.queues.is_empty());
     }
 
@@ -167,7 +204,10 @@ mod tests {
     fn unexpected_messages_keep_their_slots_until_asked_for() {
         let mut m = Matching::default();
         for first in [true, false] {
-            assert_eq!(m.slice(5, 3, &slice(20, 10, first), vec![]).unwrap().give_back, None);
+            assert_eq!(
+                m.slice(5, 3, &slice(20, 10, first), vec![]).unwrap().give_back,
+                None
+            );
         }
         let outcome = m.post(9, 3, KEY, 20).unwrap();
         assert_eq!(outcome.give_back, Some((5, 2)));
@@ -179,8 +219,22 @@ mod tests {
         let mut m = Matching::default();
         m.post(1, 3, KEY, 4).unwrap();
         m.post(2, 3, KEY, 4).unwrap();
-        assert_eq!(m.slice(0, 3, &slice(4, 4, true), vec![]).unwrap().completed.unwrap().id, 1);
-        assert_eq!(m.slice(0, 3, &slice(4, 4, true), vec![]).unwrap().completed.unwrap().id, 2);
+        assert_eq!(
+            m.slice(0, 3, &slice(4, 4, true), vec![])
+                .unwrap()
+                .completed
+                .unwrap()
+                .id,
+            1
+        );
+        assert_eq!(
+            m.slice(0, 3, &slice(4, 4, true), vec![])
+                .unwrap()
+                .completed
+                .unwrap()
+                .id,
+            2
+        );
     }
 
     #[test]
@@ -188,6 +242,14 @@ mod tests {
         let mut m = Matching::default();
         m.post(1, 3, KEY, 5).unwrap();
         let error = m.slice(0, 3, &slice(4, 4, true), vec![]).unwrap_err();
-        assert_eq!(error, LengthMismatch { peer: 3, sent: 4, posted: 5, tag: 7 });
+        assert_eq!(
+            error,
+            LengthMismatch {
+                peer: 3,
+                sent: 4,
+                posted: 5,
+                tag: 7
+            }
+        );
     }
 }

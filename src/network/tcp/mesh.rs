@@ -93,7 +93,11 @@ impl Listeners {
     pub fn bind(addresses: &[IpAddr], options: &TcpOptions) -> Result<Self, MeshError> {
         let listen = |&address: &IpAddr| {
             let bind = || -> io::Result<TcpListener> {
-                let socket = Socket::new(Domain::for_address((address, 0).into()), Type::STREAM, Some(Protocol::TCP))?;
+                let socket = Socket::new(
+                    Domain::for_address((address, 0).into()),
+                    Type::STREAM,
+                    Some(Protocol::TCP),
+                )?;
                 if let Some(bytes) = options.receive_buffer {
                     socket.set_recv_buffer_size(bytes.0 as usize)?;
                 }
@@ -104,7 +108,9 @@ impl Listeners {
             };
             bind().map_err(|source| MeshError::Listen { address, source })
         };
-        Ok(Self { sockets: addresses.iter().map(listen).collect::<Result<_, _>>()? })
+        Ok(Self {
+            sockets: addresses.iter().map(listen).collect::<Result<_, _>>()?,
+        })
     }
 
     /// Where this rank listens.
@@ -139,15 +145,26 @@ impl Mesh<'_> {
     fn dial(&self, peer: Rank, channel: Channel, start: Instant) -> Result<TcpStream, MeshError> {
         let addresses = &self.book[peer as usize];
         let address = addresses[channel as usize % addresses.len()];
-        let failed = |source| MeshError::Connect { rank: peer, address, source };
+        let failed = |source| MeshError::Connect {
+            rank: peer,
+            address,
+            source,
+        };
         let own = self.addresses[channel as usize % self.addresses.len()];
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if let Some(bytes) = self.options.receive_buffer {
             socket.set_recv_buffer_size(bytes.0 as usize)?;
         }
-        socket.bind(&SockAddr::from(SocketAddr::new(own, 0))).map_err(failed)?;
-        let left = self.deadline.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-        socket.connect_timeout(&SockAddr::from(address), left).map_err(failed)?;
+        socket
+            .bind(&SockAddr::from(SocketAddr::new(own, 0)))
+            .map_err(failed)?;
+        let left = self
+            .deadline
+            .saturating_sub(start.elapsed())
+            .max(Duration::from_millis(1));
+        socket
+            .connect_timeout(&SockAddr::from(address), left)
+            .map_err(failed)?;
         let mut stream: TcpStream = socket.into();
         stream.set_nodelay(true)?;
         let mut greeting = [0; GREETING];
@@ -175,8 +192,16 @@ impl Mesh<'_> {
         while accepted < wanted {
             let Some(left) = self.deadline.checked_sub(start.elapsed()) else {
                 let came = |p: &Rank| streams.iter().any(|(peer, _, _)| peer == p);
-                let missing = self.peers.iter().copied().filter(|p| expected(p) && !came(p)).collect();
-                return Err(MeshError::Missing { missing, seconds: self.deadline.as_secs() });
+                let missing = self
+                    .peers
+                    .iter()
+                    .copied()
+                    .filter(|p| expected(p) && !came(p))
+                    .collect();
+                return Err(MeshError::Missing {
+                    missing,
+                    seconds: self.deadline.as_secs(),
+                });
             };
             epoll.wait(Some(left), &mut ready)?;
             for &(index, _, _) in &ready {
@@ -194,13 +219,18 @@ impl Mesh<'_> {
     /// Reads a greeting; `None` for strangers.
     fn greeted(&self, mut stream: &TcpStream, left: Duration) -> Option<(Rank, Channel)> {
         stream.set_nonblocking(false).ok()?;
-        stream.set_read_timeout(Some(left.clamp(Duration::from_millis(1), Duration::from_secs(5)))).ok()?;
+        stream
+            .set_read_timeout(Some(left.clamp(Duration::from_millis(1), Duration::from_secs(5))))
+            .ok()?;
         let mut greeting = [0; GREETING];
         stream.read_exact(&mut greeting).ok()?;
         let word = |at: usize| {
             u32::from_le_bytes([greeting[at], greeting[at + 1], greeting[at + 2], greeting[at + 3]])
         };
-        let difference = greeting[..16].iter().zip(&self.key).fold(0, |sum, (a, b)| sum | (a ^ b));
+        let difference = greeting[..16]
+            .iter()
+            .zip(&self.key)
+            .fold(0, |sum, (a, b)| sum | (a ^ b));
         let (peer, dialled, channel) = (word(16), word(20), word(24));
         let ours = difference == 0
             && dialled == self.rank
@@ -225,11 +255,18 @@ impl Mesh<'_> {
             .or_else(|_| sys::set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, half))
             .map_err(option("SO_SNDBUF".into()))?;
         if self.options.dscp > 0 {
-            socket.set_tos_v4(u32::from(self.options.dscp) << 2).map_err(option("DSCP".into()))?;
+            socket
+                .set_tos_v4(u32::from(self.options.dscp) << 2)
+                .map_err(option("DSCP".into()))?;
         }
         if let Some(rate) = self.pacing {
-            sys::set_option(fd, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, rate.min(i32::MAX as u64) as i32)
-                .map_err(option("SO_MAX_PACING_RATE".into()))?;
+            sys::set_option(
+                fd,
+                libc::SOL_SOCKET,
+                libc::SO_MAX_PACING_RATE,
+                rate.min(i32::MAX as u64) as i32,
+            )
+            .map_err(option("SO_MAX_PACING_RATE".into()))?;
         }
         Ok(())
     }

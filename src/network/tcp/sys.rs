@@ -7,14 +7,23 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 fn checked(result: isize) -> io::Result<usize> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as usize) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result as usize)
+    }
 }
 
 /// Discards up to `len` received bytes without copying them (tcp(7), `MSG_TRUNC`); 0 at end of stream.
 pub fn discard(socket: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
     // SAFETY: with MSG_TRUNC on a TCP socket the kernel drops data and never writes to the buffer.
     checked(unsafe {
-        libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), len, libc::MSG_TRUNC | libc::MSG_DONTWAIT)
+        libc::recv(
+            socket.as_raw_fd(),
+            std::ptr::null_mut(),
+            len,
+            libc::MSG_TRUNC | libc::MSG_DONTWAIT,
+        )
     })
 }
 
@@ -22,7 +31,12 @@ pub fn discard(socket: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is valid for writes of its length during the call.
     checked(unsafe {
-        libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
+        libc::recv(
+            socket.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+        )
     })
 }
 
@@ -129,17 +143,21 @@ impl Epoll {
         let fd = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) } as isize)?;
         // SAFETY: the descriptor was just made and has no other owner.
         let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-        Ok(Self { fd, events: vec![libc::epoll_event { events: 0, u64: 0 }; 256] })
+        Ok(Self {
+            fd,
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; 256],
+        })
     }
 
     fn control(&self, op: i32, socket: BorrowedFd<'_>, token: u64, writable: bool) -> io::Result<()> {
         let interest = libc::EPOLLIN | libc::EPOLLRDHUP | if writable { libc::EPOLLOUT } else { 0 };
-        let mut event = libc::epoll_event { events: interest as u32, u64: token };
+        let mut event = libc::epoll_event {
+            events: interest as u32,
+            u64: token,
+        };
         // SAFETY: the event is valid during the call.
-        checked(
-            unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), op, socket.as_raw_fd(), &mut event) } as isize
-        )
-        .map(|_| ())
+        checked(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), op, socket.as_raw_fd(), &mut event) } as isize)
+            .map(|_| ())
     }
 
     /// Watches a socket for input, and for output if `writable`.
@@ -154,14 +172,12 @@ impl Epoll {
 
     /// Waits at most `timeout` (`None`: for ever); gives (token, readable, writable) of each ready
     /// socket. Errors and hang-ups count as readable: reading tells what they are.
-    pub fn wait(
-        &mut self,
-        timeout: Option<Duration>,
-        ready: &mut Vec<(u64, bool, bool)>,
-    ) -> io::Result<()> {
+    pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<(u64, bool, bool)>) -> io::Result<()> {
         ready.clear();
-        let spec = timeout
-            .map(|t| libc::timespec { tv_sec: t.as_secs() as i64, tv_nsec: i64::from(t.subsec_nanos()) });
+        let spec = timeout.map(|t| libc::timespec {
+            tv_sec: t.as_secs() as i64,
+            tv_nsec: i64::from(t.subsec_nanos()),
+        });
         let pointer = spec.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         // SAFETY: the event buffer is valid for its length; the timeout points to `spec` or is null.
         let count = checked(unsafe {

@@ -120,7 +120,10 @@ impl Transport {
             spin: Spin::new(settings.wait),
             settings,
             connections: list,
-            peers: peers.into_iter().map(|(peer, channels)| (peer, in_order(channels))).collect(),
+            peers: peers
+                .into_iter()
+                .map(|(peer, channels)| (peer, in_order(channels)))
+                .collect(),
             epoll,
             ready: Vec::new(),
             arrivals: Vec::new(),
@@ -165,11 +168,21 @@ impl Transport {
         data: Option<Vec<u8>>,
     ) -> Result<(), TransportError> {
         let index = self.connection_of(peer, channel)?;
-        let flow = self.flows.index(FlowName { communicator: key.communicator, peer, channel });
+        let flow = self.flows.index(FlowName {
+            communicator: key.communicator,
+            peer,
+            channel,
+        });
         self.flows.flow(flow).ready.fetch_add(bytes, Ordering::Release);
         self.totals.messages += 1;
         let idle = !self.connections[index].has_outgoing();
-        self.connections[index].push(Outgoing { id, key, bytes, data, flow });
+        self.connections[index].push(Outgoing {
+            id,
+            key,
+            bytes,
+            data,
+            flow,
+        });
         if idle { self.write(index) } else { Ok(()) }
     }
 
@@ -188,7 +201,8 @@ impl Transport {
 
     fn settle(&mut self, outcome: Outcome) -> Result<(), TransportError> {
         if let Some(done) = outcome.completed {
-            self.completions.push_back(Completion::Received(done.id, done.data));
+            self.completions
+                .push_back(Completion::Received(done.id, done.data));
         }
         if let Some((connection, slots)) = outcome.give_back {
             self.connections[connection].give_back(slots);
@@ -265,7 +279,9 @@ impl Transport {
 
     fn read(&mut self, index: usize) -> Result<(), TransportError> {
         let mut arrivals = std::mem::take(&mut self.arrivals);
-        let result = self.connections[index].read(&mut arrivals).map_err(self.failed(index));
+        let result = self.connections[index]
+            .read(&mut arrivals)
+            .map_err(self.failed(index));
         self.digest(index, &mut arrivals)?;
         self.arrivals = arrivals;
         result
@@ -274,13 +290,16 @@ impl Transport {
     fn write(&mut self, index: usize) -> Result<(), TransportError> {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let pages = self.pages.as_fd();
-        let result = self.connections[index].write(pages, &mut arrivals).map_err(self.failed(index));
+        let result = self.connections[index]
+            .write(pages, &mut arrivals)
+            .map_err(self.failed(index));
         self.digest(index, &mut arrivals)?;
         self.arrivals = arrivals;
         result?;
         let connection = &mut self.connections[index];
         if connection.blocked != connection.watched_writable {
-            self.epoll.modify(connection.socket(), index as u64, connection.blocked)?;
+            self.epoll
+                .modify(connection.socket(), index as u64, connection.blocked)?;
             connection.watched_writable = connection.blocked;
         }
         Ok(())
@@ -292,7 +311,10 @@ impl Transport {
                 Arrival::Sent { id } => self.completions.push_back(Completion::Sent(id)),
                 Arrival::Transmitted { flow, bytes } => {
                     self.totals.sent_bytes += bytes;
-                    self.flows.flow(flow).transmitted.fetch_add(bytes, Ordering::Release);
+                    self.flows
+                        .flow(flow)
+                        .transmitted
+                        .fetch_add(bytes, Ordering::Release);
                 }
                 Arrival::Slice { header, data } => {
                     self.totals.received_bytes += u64::from(header.slice_bytes);
@@ -337,7 +359,10 @@ impl Spin {
     const SHORTEST: Duration = Duration::from_micros(20);
 
     fn new(wait: Wait) -> Self {
-        Self { wait, budget: Self::LONGEST }
+        Self {
+            wait,
+            budget: Self::LONGEST,
+        }
     }
 
     fn budget(&self, bulk: bool) -> Duration {
@@ -351,7 +376,11 @@ impl Spin {
 
     fn blocked(&mut self, after: Duration) {
         if after > Self::LONGEST {
-            self.budget = if self.budget <= Self::SHORTEST { Duration::ZERO } else { self.budget / 2 };
+            self.budget = if self.budget <= Self::SHORTEST {
+                Duration::ZERO
+            } else {
+                self.budget / 2
+            };
         } else {
             self.budget = (self.budget * 2).clamp(Self::SHORTEST, Self::LONGEST);
         }

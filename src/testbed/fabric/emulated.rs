@@ -35,7 +35,11 @@ pub fn spec(plan: &Plan, run_id: &str) -> FabricSpec {
             .iter()
             .map(|route| RouteSpec {
                 to: route.to,
-                interfaces: route.via.iter().map(|&link| interface(&network.links[link], index)).collect(),
+                interfaces: route
+                    .via
+                    .iter()
+                    .map(|&link| interface(&network.links[link], index))
+                    .collect(),
             })
             .collect(),
     });
@@ -55,17 +59,27 @@ pub fn spec(plan: &Plan, run_id: &str) -> FabricSpec {
 }
 
 fn ports(network: &Network, node: usize) -> usize {
-    network.links.iter().flat_map(|l| &l.ends).filter(|end| end.node == node).count()
+    network
+        .links
+        .iter()
+        .flat_map(|l| &l.ends)
+        .filter(|end| end.node == node)
+        .count()
 }
 
 fn interface(link: &Link, node: usize) -> String {
-    let end = link.ends.iter().find(|end| end.node == node).unwrap_or(&link.ends[0]);
+    let end = link
+        .ends
+        .iter()
+        .find(|end| end.node == node)
+        .unwrap_or(&link.ends[0]);
     end.interface.clone()
 }
 
 /// A link's rate in real bits per second.
 pub fn real_rate(link: &Link, dilation: f64) -> Option<u64> {
-    link.rate.map(|rate| ((rate.0 as f64 / dilation).round() as u64).max(8))
+    link.rate
+        .map(|rate| ((rate.0 as f64 / dilation).round() as u64).max(8))
 }
 
 impl Emulated {
@@ -113,10 +127,15 @@ impl Emulated {
 
     /// Reports links that others delete or set down.
     pub fn watch(&self, notices: mpsc::UnboundedSender<Notice>) -> Result<(), String> {
-        let mut watch = self.fabric.watch().map_err(|e| format!("cannot watch links: {e}"))?;
+        let mut watch = self
+            .fabric
+            .watch()
+            .map_err(|e| format!("cannot watch links: {e}"))?;
         std::thread::spawn(move || {
             while !watch.closed() {
-                let Ok(lost) = watch.wait(Duration::from_secs(1)) else { return };
+                let Ok(lost) = watch.wait(Duration::from_secs(1)) else {
+                    return;
+                };
                 if lost.is_some_and(|link| notices.send(Notice::LinkLost(link.name)).is_err()) {
                     return;
                 }
@@ -151,11 +170,21 @@ impl Emulated {
 fn pairs(plan: &Plan) -> Vec<(usize, usize)> {
     let mut by_rate: BTreeMap<Option<u64>, Vec<usize>> = BTreeMap::new();
     for place in &plan.ranks {
-        let access = plan.network.links.iter().find(|l| l.ends.iter().any(|end| end.node == place.host));
-        let hosts = by_rate.entry(access.and_then(|l| real_rate(l, plan.dilation))).or_default();
+        let access = plan
+            .network
+            .links
+            .iter()
+            .find(|l| l.ends.iter().any(|end| end.node == place.host));
+        let hosts = by_rate
+            .entry(access.and_then(|l| real_rate(l, plan.dilation)))
+            .or_default();
         if !hosts.contains(&place.host) {
             hosts.push(place.host);
         }
     }
-    by_rate.into_values().filter(|hosts| hosts.len() > 1).map(|hosts| (hosts[0], hosts[1])).collect()
+    by_rate
+        .into_values()
+        .filter(|hosts| hosts.len() > 1)
+        .map(|hosts| (hosts[0], hosts[1]))
+        .collect()
 }

@@ -27,7 +27,9 @@ impl Fabric {
     /// Brings the plan's fabric up, or undoes what it made.
     pub fn up(plan: &Plan, run_id: &str, journal: &mut Journal) -> Result<Self, UpError> {
         match plan.testbed.fabric {
-            FabricKind::Emulated => Emulated::up(plan, run_id, journal).map(|f| Fabric::Emulated(Box::new(f))),
+            FabricKind::Emulated => {
+                Emulated::up(plan, run_id, journal).map(|f| Fabric::Emulated(Box::new(f)))
+            }
             FabricKind::Host => Ok(Fabric::Host),
         }
     }
@@ -74,7 +76,9 @@ impl Fabric {
 
     /// Bytes counted so far on each link and direction; empty when the fabric does not count.
     pub fn counted_bytes(&self) -> Vec<[u64; 2]> {
-        self.link_counts().map(|counts| counts.into_iter().map(|c| c.bytes).collect()).unwrap_or_default()
+        self.link_counts()
+            .map(|counts| counts.into_iter().map(|c| c.bytes).collect())
+            .unwrap_or_default()
     }
 
     /// Bytes and drops counted so far on each link.
