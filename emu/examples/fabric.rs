@@ -1,11 +1,11 @@
-//! Brings up a star of hosts on one switch, says how long that took, and takes it down.
+//! Brings up a star of hosts on one switch, measures between two of them, and takes it down.
 //!
 //! `cargo run -p genie-emu --example fabric -- [hosts] [rate in Mbit/s, 0: unshaped] [seconds to stay] [mtu]`
 
 use std::time::{Duration, Instant};
 
 use genie_emu::journal::Journal;
-use genie_emu::{Fabric, capability, privilege, star};
+use genie_emu::{Fabric, calibrate, capability, privilege, star};
 
 #[allow(clippy::print_stdout)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,6 +33,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         start.elapsed(),
         fabric.namespace_name(hosts as usize)
     );
+    for _ in 0..3 {
+        let start = Instant::now();
+        let found = calibrate::measure(&fabric, 0, 1)?;
+        println!(
+            "{:.1} Mbit/s, ratio {:.4}, {:.1?} us one way, wire {:.1?} us, ratio {:.3}, cpu {:.3} s/GB, took {:.0?}",
+            found.measured_bps / 1e6,
+            found.rate_ratio().unwrap_or(f64::NAN),
+            found.one_way_us.unwrap_or(f64::NAN),
+            found.wire_us.unwrap_or(f64::NAN),
+            found.time_ratio().unwrap_or(f64::NAN),
+            found.cpu_s_per_gb,
+            start.elapsed()
+        );
+    }
     std::thread::sleep(Duration::from_secs(stay));
     let start = Instant::now();
     println!("{:?}", fabric.counters()?.first());

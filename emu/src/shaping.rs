@@ -4,6 +4,7 @@
 //! frames come too late on a busy machine. What is chosen here was measured (issue 2); what remains
 //! is measured at bring-up.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::netlink::Request;
@@ -57,6 +58,12 @@ impl Shaper {
             frame: self.mtu + ETHERNET,
         };
         qdisc::add_hierarchy(index, &shape).into()
+    }
+}
+
+impl fmt::Display for Shaper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "htb {} bit/s, burst {} B, queue {} MiB", self.rate_bps, self.burst, self.limit >> 20)
     }
 }
 

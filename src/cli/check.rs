@@ -38,7 +38,11 @@ pub fn run(args: Args) -> i32 {
         .iter()
         .map(|file| (file.display().to_string(), check(file, &args.sets)))
         .collect();
-    let code = if results.iter().all(|(_, result)| result.is_ok()) { 0 } else { 2 };
+    let code = if results.iter().all(|(_, result)| result.is_ok()) {
+        0
+    } else {
+        2
+    };
     match args.json {
         true => print_json(results),
         false => results.iter().for_each(|(file, result)| print(file, result)),

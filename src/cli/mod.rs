@@ -15,6 +15,7 @@ pub mod show;
 
 use clap::{Parser, Subcommand};
 
+use crate::results::store::FindError;
 use crate::testbed::exit;
 
 /// Plays the network traffic of machine-learning jobs from CPUs, over real or emulated networks.
@@ -37,9 +38,9 @@ enum Command {
     /// Print the JSON schema of scenario files.
     Schema(schema::Args),
     /// List stored runs.
-    Runs(runs::Args),
+    Runs(runs::RunsArgs),
     /// Show a stored run.
-    Show(show::Args),
+    Show(show::ShowArgs),
     /// Remove what killed runs have left on this machine, and nothing else.
     Clean(clean::Args),
     /// One rank's process; started by `genie run`.
@@ -63,12 +64,23 @@ pub fn main() -> u8 {
         Command::Check(args) => check::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Schema(args) => schema::run(args),
-        Command::Runs(args) => runs::run(args),
-        Command::Show(args) => show::run(args),
+        Command::Runs(args) => found(runs::run(&args)),
+        Command::Show(args) => found(show::run(&args)),
         Command::Clean(args) => clean::run(args),
         Command::Rank(args) => rank::run(args),
     };
     code as u8
+}
+
+/// Exit code of a look into the store.
+fn found(result: Result<(), FindError>) -> i32 {
+    match result {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            complain(&format!("{error}\nhelp: {}", error.help()));
+            exit::USAGE
+        }
+    }
 }
 
 /// Prints an error as `genie` always does.

@@ -52,10 +52,17 @@ pub fn headline(plan: &Plan) -> String {
         FabricKind::Host => "this machine".to_owned(),
         FabricKind::Emulated => count(hosts(plan).count(), "emulated host"),
     };
-    let dilated = if plan.dilation == 1.0 { String::new() } else { format!(" (dilated {} times)", plan.dilation) };
+    let dilated = if plan.dilation == 1.0 {
+        String::new()
+    } else {
+        format!(" (dilated {} times)", plan.dilation)
+    };
     let seconds = planner::duration::expected(plan);
     let ranks = count(plan.ranks.len(), "rank");
-    format!("{ranks} on {on}, {}, about {seconds:.0} s{dilated}", count(plan.ops.len(), "step"))
+    format!(
+        "{ranks} on {on}, {}, about {seconds:.0} s{dilated}",
+        count(plan.ops.len(), "step")
+    )
 }
 
 /// The plan as text.
@@ -91,7 +98,7 @@ fn hosts(plan: &Plan) -> impl Iterator<Item = (usize, &Node)> {
 /// A table with this header; columns named in `right` are aligned there.
 fn table(header: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
+    table.load_style(presets::NOTHING).set_header(header);
     for column in right {
         if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -128,13 +135,28 @@ fn spans(numbers: &[usize]) -> String {
         run => format!("{}-{}", run[0], run[run.len() - 1]),
     };
     let shown: Vec<String> = runs.map(show).collect();
-    if shown.is_empty() { "none".into() } else { shown.join(" ") }
+    if shown.is_empty() {
+        "none".into()
+    } else {
+        shown.join(" ")
+    }
 }
 
 fn switches(plan: &Plan) -> String {
-    let switches = plan.network.nodes.iter().filter(|node| node.kind == NodeKind::Switch);
+    let switches = plan
+        .network
+        .nodes
+        .iter()
+        .filter(|node| node.kind == NodeKind::Switch);
     let names: Vec<&str> = switches.map(|node| node.name.as_str()).collect();
-    let paths = plan.network.routes.iter().flatten().map(|route| route.via.len()).max().unwrap_or(1);
+    let paths = plan
+        .network
+        .routes
+        .iter()
+        .flatten()
+        .map(|route| route.via.len())
+        .max()
+        .unwrap_or(1);
     let mut out = match names.len() {
         0 => "\nno switches".to_owned(),
         n if n > SHOWN => format!("\n{n} switches {} ... {}", names[0], names[n - 1]),
@@ -166,7 +188,13 @@ fn link_table(plan: &Plan) -> Table {
     }
     let mut table = table(&["link", "rate", "delay", "bytes ->", "bytes <-"], &[1, 2, 3, 4]);
     for (link, total) in plan.network.links.iter().zip(&totals) {
-        table.add_row([link.name.clone(), rate(link), link.delay.to_string(), bytes(total[0]), bytes(total[1])]);
+        table.add_row([
+            link.name.clone(),
+            rate(link),
+            link.delay.to_string(),
+            bytes(total[0]),
+            bytes(total[1]),
+        ]);
     }
     table
 }
@@ -189,13 +217,27 @@ fn link_summary(plan: &Plan, totals: &[[f64; 2]]) -> Table {
             None => groups.push((name, link, vec![number])),
         }
     }
-    let header = ["links", "count", "rate", "delay", "bytes per direction, least", "most"];
+    let header = [
+        "links",
+        "count",
+        "rate",
+        "delay",
+        "bytes per direction, least",
+        "most",
+    ];
     let mut table = table(&header, &[1, 2, 3, 4, 5]);
     for (name, link, members) in groups {
         let all = members.iter().flat_map(|link| totals[*link]);
         let (least, most) = (all.clone().fold(f64::INFINITY, f64::min), all.fold(0.0, f64::max));
         let count = members.len().to_string();
-        table.add_row([name, count, rate(link), link.delay.to_string(), bytes(least), bytes(most)]);
+        table.add_row([
+            name,
+            count,
+            rate(link),
+            link.delay.to_string(),
+            bytes(least),
+            bytes(most),
+        ]);
     }
     table
 }
@@ -215,7 +257,18 @@ fn communicators(plan: &Plan) -> String {
 }
 
 fn step_table(plan: &Plan) -> Table {
-    let header = ["#", "op", "algorithm", "in", "size", "warm-up", "iterations", "expected", "wire", "busiest link"];
+    let header = [
+        "#",
+        "op",
+        "algorithm",
+        "in",
+        "size",
+        "warm-up",
+        "iterations",
+        "expected",
+        "wire",
+        "busiest link",
+    ];
     let mut table = table(&header, &[0, 4, 5, 6, 7, 8]);
     let total = plan.ops.len();
     let shown = 4 * SHOWN;
@@ -233,28 +286,28 @@ fn step(plan: &Plan, number: usize, op: &OpPlan) -> [String; 10] {
     let busiest = expected.busiest.map_or("-".into(), |(link, direction)| {
         let link = &plan.network.links[link];
         let names = [&link.ends[0], &link.ends[1]].map(|end| &plan.network.nodes[end.node].name);
-        let (from, to) = if direction == 0 { (names[0], names[1]) } else { (names[1], names[0]) };
+        let (from, to) = if direction == 0 {
+            (names[0], names[1])
+        } else {
+            (names[1], names[0])
+        };
         format!("{from} -> {to}")
     });
     let communicator = &plan.communicators[op.op.communicator as usize];
     [
         number.to_string(),
-        word(&op.op.collective),
-        word(&op.op.algorithm),
+        op.op.collective.to_string(),
+        op.op.algorithm.to_string(),
         communicator.name.clone(),
         Bytes(op.op.bytes).to_string(),
         op.warmup.to_string(),
         op.iterations.to_string(),
         expected.seconds.map_or("-".into(), time),
-        expected.wire_share.map_or("-".into(), |share| format!("{:.1} %", share * 100.0)),
+        expected
+            .wire_share
+            .map_or("-".into(), |share| format!("{:.1} %", share * 100.0)),
         busiest,
     ]
-}
-
-/// As scenarios spell it.
-fn word(value: &impl serde::Serialize) -> String {
-    let value = serde_json::to_value(value).unwrap_or_default();
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// Seconds with three or four figures: `12.35 us`.

@@ -50,7 +50,7 @@ pub fn run(args: Args) -> i32 {
     // What a killed run has left is undone now; what cannot be is no reason not to run.
     let left = journal::clean_dead().map_or_else(|e| vec![e.to_string()], |report| report.failed);
     let id = RunId::now();
-    let stored = Run::new(id.clone(), plan.clone(), Environment::probe());
+    let stored = Run::new(id.clone(), plan.clone(), Environment::capture());
     let mut recorder = Recorder::start(&args.results, stored);
     let output = if args.json { Output::Json } else { Output::Table(Style::of_stdout()) };
     let mut live = Live::stdout(recorder.run(), output, args.quiet);
@@ -71,7 +71,7 @@ pub fn run(args: Args) -> i32 {
 fn plan(args: &Args) -> Result<Plan, i32> {
     let plan = scenario::load(&args.file, &args.sets).and_then(|loaded| scenario::planner::build(&loaded));
     plan.map_err(|diagnostics| {
-        super::complain_diagnostics(&diagnostics);
+        super::check::complain(&diagnostics);
         exit::USAGE
     })
 }

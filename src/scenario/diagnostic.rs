@@ -79,9 +79,17 @@ impl fmt::Display for Diagnostics {
 impl Diagnostics {
     /// As text, ending in a newline; `colour` for terminals.
     pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(160);
-        let parts: Vec<String> = self.list.iter().map(|d| renderer.render(&[self.group(d)])).collect();
+        let parts: Vec<String> = self
+            .list
+            .iter()
+            .map(|d| renderer.render(&[self.group(d)]))
+            .collect();
         parts.join("\n\n") + "\n"
     }
 
@@ -101,13 +109,20 @@ impl Diagnostics {
             match snippets.iter_mut().find(|(source, _)| *source == located.source) {
                 Some((_, snippet)) => *snippet = snippet.clone().annotation(annotation),
                 None => {
-                    let snippet = Snippet::source(located.text).path(located.name).annotation(annotation);
+                    let snippet = Snippet::source(located.text)
+                        .path(located.name)
+                        .annotation(annotation);
                     snippets.push((located.source, snippet));
                 }
             }
         }
         group = group.elements(snippets.into_iter().map(|(_, snippet)| snippet));
-        group.elements(diagnostic.help.iter().map(|help| Level::HELP.message(printable(help))))
+        group.elements(
+            diagnostic
+                .help
+                .iter()
+                .map(|help| Level::HELP.message(printable(help))),
+        )
     }
 }
 
@@ -139,7 +154,9 @@ struct Shown<'a> {
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let at = self.diagnostic.at.as_ref();
-        let place = at.and_then(|(span, _)| self.sources.locate(span)).map(|at| at.place());
+        let place = at
+            .and_then(|(span, _)| self.sources.locate(span))
+            .map(|at| at.place());
         let mut shown = serializer.serialize_struct("Diagnostic", 6)?;
         shown.serialize_field("file", &place.as_ref().map(|place| &place.file))?;
         shown.serialize_field("line", &place.as_ref().map(|place| place.line))?;

@@ -57,7 +57,8 @@ fn parse(name: &str, text: &str, sets: &[String], sources: &mut Sources) -> Resu
     if let Some((file, span)) = topology_file(&table) {
         let path = Path::new(name).parent().unwrap_or(Path::new("")).join(&file);
         let shown = path.display().to_string();
-        topology_text = read_text(&path, &shown, "topology", sources).map_err(|error| vec![error.at(span, "")])?;
+        topology_text =
+            read_text(&path, &shown, "topology", sources).map_err(|error| vec![error.at(span, "")])?;
         let base = sources.add(&shown, &topology_text);
         merge_topology(&mut table, document::parse(&topology_text, base)?)?;
     }
@@ -78,7 +79,8 @@ fn parse(name: &str, text: &str, sets: &[String], sources: &mut Sources) -> Resu
 
 /// Overrides of the whole topology or its file come before the file is read, all others after.
 fn chooses_topology(set: &str) -> bool {
-    set.split_once('=').is_some_and(|(path, _)| matches!(path.trim(), "topology" | "topology.file"))
+    set.split_once('=')
+        .is_some_and(|(path, _)| matches!(path.trim(), "topology" | "topology.file"))
 }
 
 fn topology_file(table: &Table<'_>) -> Option<(String, Span)> {
@@ -96,7 +98,10 @@ fn topology_file(table: &Table<'_>) -> Option<(String, Span)> {
 /// that the file has not.
 fn merge_topology<'a>(table: &mut Table<'a>, mut file: Table<'a>) -> Result<(), Vec<Diagnostic>> {
     let theirs = file.remove_entry("topology");
-    let stray: Vec<Diagnostic> = file.keys().map(|key| stray_key(key.get_ref(), key.span())).collect();
+    let stray: Vec<Diagnostic> = file
+        .keys()
+        .map(|key| stray_key(key.get_ref(), key.span()))
+        .collect();
     if !stray.is_empty() {
         return Err(stray);
     }
@@ -141,7 +146,9 @@ fn read_text(path: &Path, name: &str, kind: &str, sources: &mut Sources) -> Resu
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         let message = format!("`{name}` is larger than {} MiB", MAX_FILE_BYTES >> 20);
         return Err(Diagnostic::new(message).help(format!("is it a {kind}?")));
@@ -163,7 +170,11 @@ fn reason(error: &std::io::Error) -> String {
 }
 
 fn toml_files(folder: &Path) -> Vec<String> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = names
         .filter_map(|entry| entry.file_name().into_string().ok())
@@ -183,5 +194,8 @@ fn neighbour(path: &Path) -> Option<String> {
 
 fn first_within(folder: &Path) -> Option<String> {
     let name = toml_files(folder).into_iter().next()?;
-    Some(format!("name a file, for example `{}`", folder.join(name).display()))
+    Some(format!(
+        "name a file, for example `{}`",
+        folder.join(name).display()
+    ))
 }

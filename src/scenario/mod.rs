@@ -6,7 +6,7 @@
 //!   and [`read`].
 //! * [`diagnostic`]: errors with file, line and caret; over the texts in [`source`], with names
 //!   from [`suggest`].
-//! * [`planner`]: a loaded scenario to a [`plan::Plan`]; [`traffic`] asks the collectives.
+//! * [`planner`]: a loaded scenario to a [`plan::Plan`].
 //! * [`plan`]: the checked, resolved run; pure data.
 //! * [`schema`]: the JSON schema that editors complete from.
 
@@ -21,7 +21,6 @@ pub mod schema;
 pub mod section;
 pub mod source;
 pub mod suggest;
-pub mod traffic;
 pub mod units;
 
 pub use diagnostic::{Diagnostic, Diagnostics};

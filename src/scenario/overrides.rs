@@ -56,10 +56,14 @@ fn index_steps(text: &str, base: usize, steps: &mut Vec<(Step, Span)>) -> Result
     let text = text.trim_end();
     while at < text.len() {
         let end = text[at..].find(']').map(|end| at + end);
-        let inner = end.and_then(|end| text.get(at + 1..end)).filter(|_| text[at..].starts_with('['));
+        let inner = end
+            .and_then(|end| text.get(at + 1..end))
+            .filter(|_| text[at..].starts_with('['));
         let Some((number, end)) = inner.and_then(|inner| inner.trim().parse().ok()).zip(end) else {
-            return Err(Diagnostic::new("an element of a list is named by its number: `name[0]`")
-                .at(base + at..base + text.len(), ""));
+            return Err(
+                Diagnostic::new("an element of a list is named by its number: `name[0]`")
+                    .at(base + at..base + text.len(), ""),
+            );
         };
         steps.push((Step::Index(number), base + at + 1..base + end));
         at = end + 1;
@@ -81,7 +85,10 @@ fn value(text: &str, base: usize) -> Result<Value<'_>, Diagnostic> {
     let Some(inner) = trimmed.strip_prefix('[') else {
         return Ok(bare(trimmed, base));
     };
-    let Some(inner) = inner.strip_suffix(']').filter(|inner| !inner.contains(['[', ']', '"', '\'', '{'])) else {
+    let Some(inner) = inner
+        .strip_suffix(']')
+        .filter(|inner| !inner.contains(['[', ']', '"', '\'', '{']))
+    else {
         return Err(error);
     };
     let mut array = DeArray::new();
@@ -133,7 +140,17 @@ mod tests {
     #[test]
     fn wrong_paths_are_refused() {
         let document = "y = 1\n[[t.c]]\nx = 1";
-        for text in ["", "y", "=1", "t..c=1", "t.c.7.x=1", "t.c.x=1", "y.z=1", "t.c[a].x=1", "t.c[0=1"] {
+        for text in [
+            "",
+            "y",
+            "=1",
+            "t..c=1",
+            "t.c.7.x=1",
+            "t.c.x=1",
+            "y.z=1",
+            "t.c[a].x=1",
+            "t.c[0=1",
+        ] {
             assert!(set(document, text).is_err(), "{text}");
         }
     }

@@ -12,7 +12,14 @@ use super::suggest;
 
 /// The keys of a scenario.
 pub const SECTIONS: &[&str] = &[
-    "name", "testbed", "time", "topology", "host", "tcp", "communicator", "traffic",
+    "name",
+    "testbed",
+    "time",
+    "topology",
+    "host",
+    "tcp",
+    "communicator",
+    "traffic",
 ];
 
 /// The kinds of traffic.
@@ -23,7 +30,9 @@ pub fn scenario(mut table: Table<'_>, end: Span) -> Result<Scenario, Vec<Diagnos
     let mut reader = Reader { wrong: Vec::new() };
     if table.get("name").is_none() {
         let missing = Diagnostic::new("missing key `name`").at(end, "");
-        reader.wrong.push(missing.help("every scenario begins with a name: name = \"allreduce\""));
+        reader
+            .wrong
+            .push(missing.help("every scenario begins with a name: name = \"allreduce\""));
     }
     let scenario = Scenario {
         name: reader.section(&mut table, "name").unwrap_or_default(),
@@ -63,11 +72,18 @@ impl Reader {
         let DeValue::Array(array) = value else {
             let message = format!("`{key}` is a list of tables, not a {}", value.type_str());
             let help = format!("write `[[{key}]]`, once for each");
-            let place = if matches!(value, DeValue::Table(_)) { name.span() } else { span };
+            let place = if matches!(value, DeValue::Table(_)) {
+                name.span()
+            } else {
+                span
+            };
             self.wrong.push(Diagnostic::new(message).at(place, "").help(help));
             return Vec::new();
         };
-        array.into_iter().filter_map(|element| self.value(element)).collect()
+        array
+            .into_iter()
+            .filter_map(|element| self.value(element))
+            .collect()
     }
 
     fn value<T: DeserializeOwned>(&mut self, value: Value<'_>) -> Option<T> {
@@ -102,7 +118,8 @@ impl Reader {
         for key in table.keys() {
             let message = format!("unknown key `{}`", key.get_ref());
             let help = suggest::help(key.get_ref(), what, known);
-            self.wrong.push(Diagnostic::new(message).at(key.span(), "").maybe_help(help));
+            self.wrong
+                .push(Diagnostic::new(message).at(key.span(), "").maybe_help(help));
         }
     }
 }
@@ -112,14 +129,20 @@ pub fn type_error(error: &Error, around: Span) -> Diagnostic {
     let span = error.span().unwrap_or(around);
     let message = error.message();
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let (name, known) = names.split_first().map_or(("", &[][..]), |(name, rest)| (*name, rest));
+    let (name, known) = names
+        .split_first()
+        .map_or(("", &[][..]), |(name, rest)| (*name, rest));
     if message.starts_with("unknown field ") {
         let help = suggest::help(name, "the keys here are", known);
-        return Diagnostic::new(format!("unknown key `{name}`")).at(span, "").maybe_help(help);
+        return Diagnostic::new(format!("unknown key `{name}`"))
+            .at(span, "")
+            .maybe_help(help);
     }
     if message.starts_with("unknown variant ") {
         let help = suggest::help(name, "one of", known);
-        return Diagnostic::new(format!("`{name}` is not known here")).at(span, "").maybe_help(help);
+        return Diagnostic::new(format!("`{name}` is not known here"))
+            .at(span, "")
+            .maybe_help(help);
     }
     if message.starts_with("missing field ") {
         return Diagnostic::new(format!("missing key `{name}`")).at(span, "needed here");
@@ -141,5 +164,7 @@ fn reword(message: &str) -> String {
         ("invalid type: map", "invalid type: table"),
         ("expected struct ", "expected table "),
     ];
-    words.iter().fold(message.to_owned(), |text, (rust, plain)| text.replace(rust, plain))
+    words.iter().fold(message.to_owned(), |text, (rust, plain)| {
+        text.replace(rust, plain)
+    })
 }

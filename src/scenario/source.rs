@@ -58,10 +58,15 @@ impl Sources {
 
     /// The text in which `span` begins; `None` when there is no text at all.
     pub fn locate(&self, span: &Span) -> Option<Located<'_>> {
-        let number = self.0.partition_point(|source| source.base <= span.start).checked_sub(1)?;
+        let number = self
+            .0
+            .partition_point(|source| source.base <= span.start)
+            .checked_sub(1)?;
         let source = &self.0[number];
         let start = source.text.floor_char_boundary(span.start - source.base);
-        let end = source.text.ceil_char_boundary(span.end.saturating_sub(source.base).max(start));
+        let end = source
+            .text
+            .ceil_char_boundary(span.end.saturating_sub(source.base).max(start));
         Some(Located {
             source: number,
             name: &source.name,
@@ -95,9 +100,23 @@ mod tests {
         sources.add("a.toml", "één\ntwo");
         let base = sources.add("--set", "x=1");
         let place = sources.locate(&(6..9)).map(|at| at.place());
-        assert_eq!(place, Some(Place { file: "a.toml".into(), line: 2, column: 1 }));
+        assert_eq!(
+            place,
+            Some(Place {
+                file: "a.toml".into(),
+                line: 2,
+                column: 1
+            })
+        );
         let place = sources.locate(&(base + 2..base + 3)).map(|at| at.place());
-        assert_eq!(place, Some(Place { file: "--set".into(), line: 1, column: 3 }));
+        assert_eq!(
+            place,
+            Some(Place {
+                file: "--set".into(),
+                line: 1,
+                column: 3
+            })
+        );
     }
 
     #[test]

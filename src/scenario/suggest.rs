@@ -10,7 +10,9 @@ pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&given, &plain(candidate)), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().min(given.chars().count()) / 4)
+        .filter(|(distance, candidate)| {
+            *distance <= 1 + candidate.chars().count().min(given.chars().count()) / 4
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -20,7 +22,11 @@ pub fn help<'a>(given: &str, what: &str, candidates: &[&'a str]) -> Option<Strin
     if let Some(name) = nearest(given, candidates.iter().copied()) {
         return Some(format!("did you mean `{name}`?"));
     }
-    let names: Vec<String> = candidates.iter().take(16).map(|name| format!("`{name}`")).collect();
+    let names: Vec<String> = candidates
+        .iter()
+        .take(16)
+        .map(|name| format!("`{name}`"))
+        .collect();
     let more = if candidates.len() > 16 { ", ..." } else { "" };
     (!names.is_empty()).then(|| format!("{what}: {}{more}", names.join(", ")))
 }
@@ -36,6 +42,9 @@ mod tests {
         assert_eq!(nearest("raet", keys), Some("rate"));
         assert_eq!(nearest("full_mesh", keys), Some("full-mesh"));
         assert_eq!(nearest("bandwidth", keys), None);
-        assert_eq!(help("bandwidth", "keys here are", &keys[..2]), Some("keys here are: `hosts`, `rate`".into()));
+        assert_eq!(
+            help("bandwidth", "keys here are", &keys[..2]),
+            Some("keys here are: `hosts`, `rate`".into())
+        );
     }
 }

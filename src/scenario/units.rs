@@ -6,13 +6,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::Serialize;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A number of bytes: `"64 MiB"`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, JsonSchema)]
 #[serde(into = "String")]
 #[schemars(with = "String")]
 pub struct Bytes(pub u64);
@@ -24,9 +22,7 @@ pub struct Bytes(pub u64);
 pub struct Bandwidth(pub u64);
 
 /// A time span in nanoseconds: `"1.5 us"`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, JsonSchema)]
 #[serde(into = "String")]
 #[schemars(with = "String")]
 pub struct Duration(pub u64);
@@ -173,7 +169,9 @@ fn parse(text: &str, kind: &Kind) -> Result<u64, QuantityError> {
             units: units.join(", "),
         });
     };
-    let product = mantissa.checked_mul(u128::from(*factor)).ok_or_else(out_of_range)?;
+    let product = mantissa
+        .checked_mul(u128::from(*factor))
+        .ok_or_else(out_of_range)?;
     let value = product.saturating_add(scale / 2) / scale;
     if value == 0 && mantissa != 0 {
         return Err(out_of_range());
@@ -194,9 +192,14 @@ fn decimal(text: &str) -> Option<(u128, u128)> {
 
 /// Prints with the largest unit that leaves a number with at most three decimals.
 fn print(value: u64, kind: &Kind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let exact = |factor: u64| value >= factor && (u128::from(value) * 1000).is_multiple_of(u128::from(factor));
+    let exact =
+        |factor: u64| value >= factor && (u128::from(value) * 1000).is_multiple_of(u128::from(factor));
     let units = &kind.units[..kind.printed];
-    let (name, factor) = units.iter().rev().find(|(_, factor)| exact(*factor)).unwrap_or(&units[0]);
+    let (name, factor) = units
+        .iter()
+        .rev()
+        .find(|(_, factor)| exact(*factor))
+        .unwrap_or(&units[0]);
     let thousandths = u128::from(value) * 1000 / u128::from(*factor);
     let (whole, fraction) = (thousandths / 1000, thousandths % 1000);
     if fraction == 0 {
@@ -213,7 +216,11 @@ impl Visitor<'_> for Quantity {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a quantity of {} with its unit, for example \"{}\"", self.0.name, self.0.example)
+        write!(
+            f,
+            "a quantity of {} with its unit, for example \"{}\"",
+            self.0.name, self.0.example
+        )
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
@@ -293,7 +300,18 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_quantity() {
-        for text in ["", "1500", "MiB", "1 parsec", "-1 B", "1..5 s", "1e3 B", "99999999 TiB", "0.1 B", "NaN B"] {
+        for text in [
+            "",
+            "1500",
+            "MiB",
+            "1 parsec",
+            "-1 B",
+            "1..5 s",
+            "1e3 B",
+            "99999999 TiB",
+            "0.1 B",
+            "NaN B",
+        ] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
         }
         assert!("64 MiB".parse::<Bandwidth>().is_err());

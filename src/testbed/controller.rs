@@ -429,7 +429,8 @@ fn peers(plan: &Plan) -> Vec<Vec<Rank>> {
             continue;
         }
         let Some(members) = plan.communicators.iter().find(|c| c.id == op.communicator) else { continue };
-        for pair in collective::traffic(op, members.ranks.len() as u32) {
+        let traffic = collective::traffic(op, members.ranks.len() as u32);
+        for pair in traffic.map(|t| t.flows).unwrap_or_default() {
             let (a, b) = (members.ranks[pair.from as usize], members.ranks[pair.to as usize]);
             sets[a as usize].insert(b);
             sets[b as usize].insert(a);

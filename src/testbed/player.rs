@@ -12,6 +12,7 @@ use nix::sys::time::TimeValLike;
 use super::clock::{Timers, monotonic_ns};
 use super::control::{Assignment, Heartbeat, RowDone};
 use crate::network::message::Rank;
+use crate::scenario::plan::Communicator;
 use crate::network::tcp::transport::{Completion, Transport, TransportError};
 use crate::system::action::{Action, Combine, Input, MessageId, NodeId, Transfer};
 use crate::system::npu::Npu;
@@ -103,12 +104,17 @@ struct Real {
 
 impl Player {
     /// A player over a connected transport.
-    pub fn new(assignment: Arc<Assignment>, transport: Transport, status: Arc<Status>) -> Self {
+    pub fn new(
+        assignment: Arc<Assignment>,
+        transport: Transport,
+        status: Arc<Status>,
+    ) -> Result<Self, PlayError> {
         let mut npu = Npu::new(assignment.rank);
-        for communicator in &assignment.communicators {
-            npu.add_communicator(communicator.id, communicator.ranks.clone());
+        let mine = |c: &&Communicator| c.ranks.contains(&assignment.rank);
+        for communicator in assignment.communicators.iter().filter(mine) {
+            npu.add_communicator(communicator.id, communicator.ranks.clone()).map_err(npu_error)?;
         }
-        Self {
+        Ok(Self {
             assignment,
             npu,
             transport,
@@ -117,7 +123,7 @@ impl Player {
             next_node: 0,
             buffers: HashMap::new(),
             receives: HashMap::new(),
-        }
+        })
     }
 
     /// The transport, for its totals.
@@ -182,7 +188,7 @@ impl Player {
         if self.assignment.verify {
             self.prepare(node, op, iteration);
         }
-        self.npu.handle(Input::Issue { node, op: op.clone() }, monotonic_ns()).map_err(npu)?;
+        self.npu.handle(Input::Issue { node, op: op.clone() }, monotonic_ns()).map_err(npu_error)?;
         while !self.act(node)? {
             let blocked = self.timers.may_block(monotonic_ns(), PATIENCE);
             self.transport.poll(blocked)?;
@@ -193,7 +199,7 @@ impl Player {
             }
             while let Some(timer) = self.timers.due(monotonic_ns()) {
                 idle = false;
-                self.npu.handle(Input::TimerFired(timer), monotonic_ns()).map_err(npu)?;
+                self.npu.handle(Input::TimerFired(timer), monotonic_ns()).map_err(npu_error)?;
             }
             self.account(idle && blocked == PATIENCE)?;
         }
@@ -205,7 +211,7 @@ impl Player {
         let totals = self.transport.totals();
         self.status.moved.store(totals.sent_bytes + totals.received_bytes, Ordering::Relaxed);
         if waited_long {
-            let mut ranks: Vec<Rank> = self.npu.waiting().into_iter().map(|(rank, _)| rank).collect();
+            let mut ranks: Vec<Rank> = self.npu.waiting().into_iter().map(|awaited| awaited.peer).collect();
             ranks.sort_unstable();
             ranks.dedup();
             self.status.publish_waiting(ranks);
@@ -219,7 +225,7 @@ impl Player {
         while let Some(action) = self.npu.poll_action() {
             match action {
                 Action::Send(t) => {
-                    let data = self.buffers.get(&t.node).map(|real| payload::gather(&t.region, &real.bytes, t.bytes));
+                    let data = self.buffers.get(&t.node).map(|real| payload::gather(&t.region, &real.bytes));
                     self.transport.post_send(t.message, t.peer, t.channel, t.key, t.bytes, data)?;
                 }
                 Action::Receive(t, combine) => {
@@ -253,7 +259,7 @@ impl Player {
                 Input::Received(id)
             }
         };
-        self.npu.handle(input, monotonic_ns()).map_err(npu)
+        self.npu.handle(input, monotonic_ns()).map_err(npu_error)
     }
 
     fn prepare(&mut self, node: NodeId, op: &Op, iteration: u64) {
@@ -275,7 +281,7 @@ impl Player {
     }
 }
 
-fn npu(error: impl std::fmt::Display) -> PlayError {
+fn npu_error(error: impl std::fmt::Display) -> PlayError {
     PlayError::Npu(error.to_string())
 }
 

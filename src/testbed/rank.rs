@@ -107,7 +107,7 @@ fn serve(assignment: &Arc<Assignment>, voice: &Voice, status: &Arc<Status>) -> R
     if let Some(core) = assignment.core {
         pin(core);
     }
-    let mut player = Player::new(assignment.clone(), transport, status.clone());
+    let mut player = Player::new(assignment.clone(), transport, status.clone())?;
     voice.say(&Report::Connected)?;
     loop {
         match orders.recv() {

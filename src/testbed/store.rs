@@ -144,7 +144,7 @@ where
             order = outgoing.recv() => {
                 let Some(order) = order else { return };
                 let Ok(body) = serde_json::to_vec(&order) else { return };
-                if stream.send(body.into()).await.is_err() {
+                if stream.send(bytes::Bytes::from(body)).await.is_err() {
                     break;
                 }
             }

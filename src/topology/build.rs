@@ -88,7 +88,11 @@ pub fn build(spec: &Topology) -> Result<Graph, Vec<Problem>> {
     }
     .expect("the shape was found in the spec");
     problems.extend(disconnected(&graph));
-    if problems.is_empty() { Ok(graph) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(graph)
+    } else {
+        Err(problems)
+    }
 }
 
 /// Names of the shapes that are given.
@@ -102,16 +106,26 @@ fn shapes(spec: &Topology) -> Vec<&'static str> {
         ("rail", spec.rail.is_some()),
         ("host", !spec.host.is_empty()),
         ("switch", !spec.switch.is_empty() && spec.host.is_empty()),
-        ("link", !spec.link.is_empty() && spec.host.is_empty() && spec.switch.is_empty()),
+        (
+            "link",
+            !spec.link.is_empty() && spec.host.is_empty() && spec.switch.is_empty(),
+        ),
     ];
-    given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    given
+        .into_iter()
+        .filter(|(_, given)| *given)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// A count with its path, its smallest value, and how many nodes and links it makes.
 fn check_numbers(spec: &Topology) -> Vec<Problem> {
     let mut check = Numbers::default();
     if !(576..=65535).contains(&spec.mtu) {
-        check.wrong("mtu", format!("an MTU of {} is out of range: 576 to 65535 bytes", spec.mtu));
+        check.wrong(
+            "mtu",
+            format!("an MTU of {} is out of range: 576 to 65535 bytes", spec.mtu),
+        );
     }
     if let Some(star) = &spec.star {
         check.count("star.hosts", star.hosts, 1);
@@ -131,12 +145,18 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
     }
     if let Some(torus) = &spec.torus {
         if !(2..=3).contains(&torus.dims.len()) {
-            check.wrong("torus.dims", format!("{} dimensions; a torus has 2 or 3", torus.dims.len()));
+            check.wrong(
+                "torus.dims",
+                format!("{} dimensions; a torus has 2 or 3", torus.dims.len()),
+            );
         }
         for (number, dim) in torus.dims.iter().enumerate() {
             check.count(&format!("torus.dims[{number}]"), *dim, 1);
         }
-        let hosts = torus.dims.iter().fold(1u64, |product, dim| product.saturating_mul((*dim).into()));
+        let hosts = torus
+            .dims
+            .iter()
+            .fold(1u64, |product, dim| product.saturating_mul((*dim).into()));
         check.rate("torus.rate", Some(torus.rate));
         check.size("torus.dims", hosts, hosts.saturating_mul(torus.dims.len() as u64));
     }
@@ -149,7 +169,11 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
         check.rate("leaf-spine.uplink_rate", clos.uplink_rate);
         let hosts = leaves.saturating_mul(per_leaf);
         let nodes = hosts.saturating_add(leaves + spines);
-        check.size("leaf-spine", nodes, hosts.saturating_add(leaves.saturating_mul(spines)));
+        check.size(
+            "leaf-spine",
+            nodes,
+            hosts.saturating_add(leaves.saturating_mul(spines)),
+        );
     }
     if let Some(rail) = &spec.rail {
         let [hosts, rails, spines] = [rail.hosts, rail.rails, rail.spines].map(u64::from);
@@ -158,9 +182,16 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
         check.rate("rail.rate", Some(rail.rate));
         check.rate("rail.uplink_rate", rail.uplink_rate);
         if rail.rails > 64 {
-            check.wrong("rail.rails", format!("{} rails; a host has at most 64", rail.rails));
+            check.wrong(
+                "rail.rails",
+                format!("{} rails; a host has at most 64", rail.rails),
+            );
         }
-        check.size("rail", hosts + rails + spines, rails.saturating_mul(hosts + spines));
+        check.size(
+            "rail",
+            hosts + rails + spines,
+            rails.saturating_mul(hosts + spines),
+        );
     }
     let nodes = (spec.host.len() + spec.switch.len()) as u64;
     for (number, link) in spec.link.iter().enumerate() {
@@ -190,7 +221,8 @@ impl Numbers {
     fn rate(&mut self, path: &str, rate: Option<Rate>) {
         if rate.is_some_and(|rate| rate.0.is_some_and(|rate| rate.0 < 1000)) {
             let problem = Problem::new(path, "a rate below 1 kbit/s");
-            self.problems.push(problem.help("\"unlimited\" is a link that is not shaped"));
+            self.problems
+                .push(problem.help("\"unlimited\" is a link that is not shaped"));
         }
     }
 
@@ -212,14 +244,29 @@ fn disconnected(graph: &Graph) -> Option<Problem> {
         return None;
     }
     let name = |part: &Vec<usize>| {
-        let names: Vec<&str> = part.iter().take(6).map(|node| graph.nodes[*node].name.as_str()).collect();
-        let more = if part.len() > 6 { format!(" and {} more", part.len() - 6) } else { String::new() };
+        let names: Vec<&str> = part
+            .iter()
+            .take(6)
+            .map(|node| graph.nodes[*node].name.as_str())
+            .collect();
+        let more = if part.len() > 6 {
+            format!(" and {} more", part.len() - 6)
+        } else {
+            String::new()
+        };
         format!("({}{more})", names.join(", "))
     };
     let shown: Vec<String> = parts.iter().take(6).map(name).collect();
     let more = if parts.len() > 6 { ", ..." } else { "" };
-    let message = format!("the topology falls into {} parts: {}{more}", parts.len(), shown.join(", "));
-    let last = parts.last().and_then(|part| part.first()).map(|node| &graph.nodes[*node].name);
+    let message = format!(
+        "the topology falls into {} parts: {}{more}",
+        parts.len(),
+        shown.join(", ")
+    );
+    let last = parts
+        .last()
+        .and_then(|part| part.first())
+        .map(|node| &graph.nodes[*node].name);
     let help = last.map(|name| format!("link `{name}` with the rest"));
     Some(Problem {
         help,

@@ -11,15 +11,30 @@ pub fn explicit(spec: &Topology) -> Result<Graph, Vec<Problem>> {
     let mut graph = Graph::default();
     let mut problems = Vec::new();
     let mut seen: HashMap<&str, (usize, String)> = HashMap::new();
-    let hosts = spec.host.iter().enumerate().map(|(i, node)| (format!("host[{i}].name"), node, true));
-    let switches = spec.switch.iter().enumerate().map(|(i, node)| (format!("switch[{i}].name"), node, false));
+    let hosts = spec
+        .host
+        .iter()
+        .enumerate()
+        .map(|(i, node)| (format!("host[{i}].name"), node, true));
+    let switches = spec
+        .switch
+        .iter()
+        .enumerate()
+        .map(|(i, node)| (format!("switch[{i}].name"), node, false));
     for (path, node, is_host) in hosts.chain(switches) {
         problems.extend(bad_name(&path, &node.name));
         if let Some((_, first)) = seen.get(node.name.as_str()) {
-            problems.push(Problem::new(path, format!("a second node named `{}`", node.name)).related(first, "the first"));
+            problems.push(
+                Problem::new(path, format!("a second node named `{}`", node.name))
+                    .related(first, "the first"),
+            );
             continue;
         }
-        let number = if is_host { graph.host(&node.name) } else { graph.switch(&node.name) };
+        let number = if is_host {
+            graph.host(&node.name)
+        } else {
+            graph.switch(&node.name)
+        };
         seen.insert(&node.name, (number, path));
     }
     let names: Vec<String> = graph.nodes.iter().map(|node| node.name.clone()).collect();
@@ -29,7 +44,8 @@ pub fn explicit(spec: &Topology) -> Result<Graph, Vec<Problem>> {
             Some((node, _)) => Ok(*node),
             None => {
                 let message = format!("there is no host or switch named `{}`", link.ends[end]);
-                Err(Problem::new(format!("link[{number}].ends[{end}]"), message).candidates(&link.ends[end], &names))
+                Err(Problem::new(format!("link[{number}].ends[{end}]"), message)
+                    .candidates(&link.ends[end], &names))
             }
         };
         let (a, b) = match (find(0), find(1)) {
@@ -49,7 +65,10 @@ pub fn explicit(spec: &Topology) -> Result<Graph, Vec<Problem>> {
             problems.extend(bad_name(&format!("link[{number}].name"), name));
         }
         if let Some(first) = links.insert(name.clone(), number) {
-            let problem = Problem::new(format!("link[{number}].name"), format!("a second link named `{name}`"));
+            let problem = Problem::new(
+                format!("link[{number}].name"),
+                format!("a second link named `{name}`"),
+            );
             problems.push(problem.related(&format!("link[{first}]"), "the first"));
         }
         let wire = Wire {
@@ -58,7 +77,11 @@ pub fn explicit(spec: &Topology) -> Result<Graph, Vec<Problem>> {
         };
         graph.named_link(name, a, b, wire);
     }
-    if problems.is_empty() { Ok(graph) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(graph)
+    } else {
+        Err(problems)
+    }
 }
 
 /// `a-b`, and for parallel links `a-b.2`, `a-b.3`, ...
@@ -74,6 +97,7 @@ fn bad_name(path: &str, name: &str) -> Option<Problem> {
     let good = (1..=32).contains(&name.len())
         && name.chars().all(plain)
         && name.starts_with(|c: char| c.is_ascii_alphanumeric());
-    let message = format!("`{name}` is no name: up to 32 letters, digits, `-`, `_` and `.`, a letter or digit first");
+    let message =
+        format!("`{name}` is no name: up to 32 letters, digits, `-`, `_` and `.`, a letter or digit first");
     (!good).then(|| Problem::new(path, message))
 }

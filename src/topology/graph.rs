@@ -99,7 +99,9 @@ impl Graph {
 
     /// Adds switches `<prefix>0`, `<prefix>1`, ... and returns their numbers.
     pub fn switches(&mut self, prefix: &str, count: u32) -> Vec<usize> {
-        (0..count).map(|number| self.switch(format!("{prefix}{number}"))).collect()
+        (0..count)
+            .map(|number| self.switch(format!("{prefix}{number}")))
+            .collect()
     }
 
     /// Links two nodes by a link named `a-b`.
@@ -125,7 +127,9 @@ impl Graph {
 
     /// Numbers of the hosts.
     pub fn host_numbers(&self) -> Vec<usize> {
-        (0..self.nodes.len()).filter(|n| self.nodes[*n].kind == Kind::Host).collect()
+        (0..self.nodes.len())
+            .filter(|n| self.nodes[*n].kind == Kind::Host)
+            .collect()
     }
 
     /// The node of this name.

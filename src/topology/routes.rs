@@ -57,7 +57,12 @@ fn addresses(graph: &Graph) -> Vec<Address> {
     let mut addresses = Vec::new();
     for (number, node) in graph.host_numbers().into_iter().enumerate() {
         let on_switch = |link: &&usize| graph.nodes[graph.links[**link].far(node)].kind == Kind::Switch;
-        let cards: Vec<usize> = graph.nodes[node].links.iter().filter(on_switch).copied().collect();
+        let cards: Vec<usize> = graph.nodes[node]
+            .links
+            .iter()
+            .filter(on_switch)
+            .copied()
+            .collect();
         let ip = |card: usize| Ipv4Addr::new(10, card as u8, (number / 250) as u8, (number % 250 + 1) as u8);
         if cards.len() < 2 {
             addresses.push(Address {
@@ -112,7 +117,12 @@ impl Routing {
         let on_path = |link: &usize| {
             let far = graph.links[*link].far(node);
             let nearer = hops[far] < hops[node] && hops[far] + 1 == hops[node];
-            nearer && (if far == to.node { to.card.is_none_or(|card| card == *link) } else { forwards(far) })
+            nearer
+                && (if far == to.node {
+                    to.card.is_none_or(|card| card == *link)
+                } else {
+                    forwards(far)
+                })
         };
         graph.nodes[node].links.iter().copied().filter(on_path).collect()
     }

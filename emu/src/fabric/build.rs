@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -89,7 +89,7 @@ pub(super) fn up(spec: &FabricSpec, journal: &Journal) -> Result<Fabric, FabricE
         spec: spec.clone(),
         ports,
         cautions,
-        closing: Arc::new(AtomicBool::new(false)),
+        watches: Mutex::new(Vec::new()),
         state: journal.state_dir().to_owned(),
     };
     fabric.apply_all(fabric.link_requests())?;

@@ -1,16 +1,17 @@
 //! A running fabric: namespaces, links, routes and shapers, made together and removed together.
 //!
+//! * [`watch`]: hears of links that somebody else deletes or sets down. [`path`]: which links are used.
 //! * [`build`]: the steps of bringing one up. [`counters`]: bytes and packets per link and direction.
 
 mod build;
 pub mod counters;
+pub mod path;
+pub mod watch;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, Weak};
 
 use crate::check::SpecError;
 use crate::journal::Journal;
@@ -58,6 +59,9 @@ pub enum FabricError {
     /// A link does not come up.
     #[error("link {0} does not become ready")]
     NotReady(String),
+    /// Link events cannot be had.
+    #[error("cannot watch links: {0}")]
+    Watch(io::Error),
 }
 
 fn limit_hint(error: &io::Error) -> &'static str {
@@ -92,7 +96,7 @@ pub struct Fabric {
     /// Interface index of both ends of each link.
     ports: Vec<[u32; 2]>,
     cautions: Vec<String>,
-    closing: Arc<AtomicBool>,
+    watches: Mutex<Vec<Weak<watch::Shared>>>,
     state: PathBuf,
 }
 
@@ -129,7 +133,7 @@ impl Fabric {
     /// Takes the fabric down; a second call does nothing. Returns what could not be removed. Processes
     /// in the namespaces should have ended before: a namespace lives on, nameless, while one is in it.
     pub fn down(&mut self) -> Vec<String> {
-        self.closing.store(true, Ordering::SeqCst);
+        self.close_watches();
         let mut left = Vec::new();
         for mut node in self.nodes.drain(..) {
             let path = node.namespace.path().map(|path| path.display().to_string());

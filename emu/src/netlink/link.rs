@@ -144,6 +144,14 @@ fn status(kind: u16, body: &[u8]) -> Option<LinkStatus> {
 }
 
 impl Netlink {
+    /// All links of the namespace, and events about them that arrive meanwhile, in the order in which
+    /// they came. For sockets made by [`Netlink::open_link_events`].
+    pub fn links_and_events(&mut self) -> Result<Vec<LinkStatus>, NetlinkError> {
+        // The kernel has the next part of a dump ready before it returns from the one before, so not
+        // waiting is no hindrance.
+        self.links()
+    }
+
     /// All links of the namespace.
     pub fn links(&mut self) -> Result<Vec<LinkStatus>, NetlinkError> {
         let mut found = Vec::new();

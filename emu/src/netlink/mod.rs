@@ -172,7 +172,8 @@ impl Netlink {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Asks for a dump and calls `each` with the type and body of every message.
+    /// Asks for a dump and calls `each` with the type and body of every message, and of every event that
+    /// comes in between.
     fn dump(
         &mut self,
         what: &str,
@@ -185,10 +186,9 @@ impl Netlink {
         loop {
             self.receive()?;
             for answer in messages(&self.buffer) {
-                if answer.sequence_number() != self.sequence {
-                    continue;
-                }
+                let event = answer.sequence_number() == 0;
                 match answer.message_type() {
+                    _ if answer.sequence_number() != self.sequence && !event => {}
                     NLMSG_DONE => return Ok(()),
                     NLMSG_ERROR => {
                         let Some((source, explanation)) = failure(&answer) else {

@@ -16,6 +16,8 @@ use crate::scenario::plan::Wait;
 
 /// Size of the constant payload that messages are sent from.
 const PAGES: usize = 4 << 20;
+/// Messages up to this size are worth polling for.
+const LATENCY_BOUND: u64 = 64 * 1024;
 /// Acknowledgements are asked for at most this often.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
@@ -95,6 +97,8 @@ pub struct Transport {
     totals: Totals,
     sampled: Instant,
     spin: Spin,
+    /// The receive posted last is of a message that takes longer than polling for it is worth.
+    bulk: bool,
 }
 
 impl Transport {
@@ -126,6 +130,7 @@ impl Transport {
             pages: sys::constant_pages(PAGES)?,
             totals: Totals::default(),
             sampled: Instant::now(),
+            bulk: false,
         })
     }
 
@@ -176,6 +181,7 @@ impl Transport {
         key: MessageKey,
         bytes: u64,
     ) -> Result<(), TransportError> {
+        self.bulk = bytes > LATENCY_BOUND;
         let outcome = self.matching.post(id, peer, key, bytes)?;
         self.settle(outcome)
     }
@@ -202,15 +208,11 @@ impl Transport {
             return Ok(());
         }
         let start = Instant::now();
-        let spin = self.spin.budget().min(timeout);
-        loop {
+        let spin = self.spin.budget(self.bulk).min(timeout);
+        while start.elapsed() < spin {
             self.turn(Duration::ZERO)?;
             if !self.completions.is_empty() {
-                self.spin.succeeded(start.elapsed());
                 return Ok(());
-            }
-            if start.elapsed() >= spin {
-                break;
             }
             if self.settings.oversubscribed {
                 std::thread::yield_now();
@@ -218,10 +220,12 @@ impl Transport {
                 std::hint::spin_loop();
             }
         }
-        while self.completions.is_empty() {
-            let Some(left) = timeout.checked_sub(start.elapsed()) else { break };
+        loop {
             self.sample_acknowledged();
-            self.turn(left)?;
+            self.turn(timeout.saturating_sub(start.elapsed()))?;
+            if !self.completions.is_empty() || start.elapsed() >= timeout {
+                break;
+            }
         }
         self.spin.blocked(start.elapsed());
         Ok(())
@@ -336,15 +340,14 @@ impl Spin {
         Self { wait, budget: Self::LONGEST }
     }
 
-    fn budget(&self) -> Duration {
+    fn budget(&self, bulk: bool) -> Duration {
         match self.wait {
             Wait::Block => Duration::ZERO,
             Wait::Spin => Duration::MAX,
+            Wait::Auto if bulk => Duration::ZERO,
             Wait::Auto => self.budget,
         }
     }
-
-    fn succeeded(&mut self, _after: Duration) {}
 
     fn blocked(&mut self, after: Duration) {
         if after > Self::LONGEST {

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::scenario::plan::{Communicator, Expected, RankPlace};
-use crate::scenario::traffic::{Flow, Traffic};
 use crate::scenario::units::Bandwidth;
+use crate::system::collective::{Flow, Traffic};
 
 use super::network::Wired;
 
@@ -53,7 +53,11 @@ impl Ground<'_> {
     }
 
     /// What each node injects for each address.
-    fn loads(&self, traffic: &Traffic, communicator: &Communicator) -> BTreeMap<usize, BTreeMap<usize, Load>> {
+    fn loads(
+        &self,
+        traffic: &Traffic,
+        communicator: &Communicator,
+    ) -> BTreeMap<usize, BTreeMap<usize, Load>> {
         let routed = &self.wired.routing.addresses;
         let numbers: HashMap<Ipv4Addr, usize> = routed.iter().enumerate().map(|(n, a)| (a.ip, n)).collect();
         let place = |position: u32| &self.ranks[communicator.ranks[position as usize] as usize];
@@ -81,7 +85,11 @@ impl Ground<'_> {
         let (graph, routing) = (&self.wired.graph, &self.wired.routing);
         let hops = |node: usize| routing.hops(node, address);
         let mut waiting: BTreeMap<(u16, usize), f64> = BTreeMap::new();
-        waiting.extend(sources.iter().map(|(node, load)| ((hops(*node), *node), load.bytes)));
+        waiting.extend(
+            sources
+                .iter()
+                .map(|(node, load)| ((hops(*node), *node), load.bytes)),
+        );
         while let Some(((_, node), bytes)) = waiting.pop_last() {
             let next = routing.next(graph, node, address);
             for link in &next {
@@ -160,5 +168,6 @@ fn shares(addresses: &[IpAddr], channels: u32) -> Vec<(IpAddr, f64)> {
     let used = addresses.iter().take(channels as usize).enumerate();
     let channels = channels as usize;
     let on = |number: usize| (channels - number).div_ceil(count);
-    used.map(|(number, address)| (*address, on(number) as f64 / channels as f64)).collect()
+    used.map(|(number, address)| (*address, on(number) as f64 / channels as f64))
+        .collect()
 }

@@ -68,15 +68,25 @@ fn cautions(loaded: &Loaded, wired: &network::Wired, findings: &Findings<'_>) ->
     let scenario = &loaded.scenario;
     let mut cautions = findings.cautions.clone();
     if scenario.testbed.fabric == FabricKind::Host && scenario.topology.is_some() {
-        cautions.push("fabric = \"host\": the topology only gives the number of ranks; its links are not played".into());
+        cautions.push(
+            "fabric = \"host\": the topology only gives the number of ranks; its links are not played".into(),
+        );
     }
     if scenario.testbed.verify {
         cautions.push("verify = true: real data is carried and checked; timings mean nothing".into());
     }
-    let cards = wired.network.nodes.iter().map(|node| node.addresses.len()).max().unwrap_or(0);
+    let cards = wired
+        .network
+        .nodes
+        .iter()
+        .map(|node| node.addresses.len())
+        .max()
+        .unwrap_or(0);
     if cards > scenario.tcp.channels as usize {
         let channels = scenario.tcp.channels;
-        cautions.push(format!("hosts have {cards} network cards but tcp.channels = {channels} uses only {channels} of them"));
+        cautions.push(format!(
+            "hosts have {cards} network cards but tcp.channels = {channels} uses only {channels} of them"
+        ));
     }
     cautions
 }

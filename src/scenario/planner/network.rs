@@ -29,14 +29,20 @@ pub fn wire(scenario: &Scenario, findings: &mut Findings<'_>) -> Option<Wired> {
             return Some(on_host(0));
         }
         let wrong = findings.wrong("testbed.fabric", "an emulated fabric needs a topology");
-        wrong.help.push("add for example `[topology.star]` with `hosts = 4` and `rate = \"1 Gbit/s\"`".into());
-        wrong.help.push("or use existing interfaces: fabric = \"host\" in `[testbed]`".into());
+        wrong
+            .help
+            .push("add for example `[topology.star]` with `hosts = 4` and `rate = \"1 Gbit/s\"`".into());
+        wrong
+            .help
+            .push("or use existing interfaces: fabric = \"host\" in `[testbed]`".into());
         return None;
     };
     let graph = match topology::build(spec) {
         Ok(graph) => graph,
         Err(problems) => {
-            problems.into_iter().for_each(|problem| findings.topology(problem));
+            problems
+                .into_iter()
+                .for_each(|problem| findings.topology(problem));
             return None;
         }
     };
@@ -87,7 +93,12 @@ fn check_dilated(scenario: &Scenario, graph: &Graph, findings: &mut Findings<'_>
         let message = format!("a dilation of {dilation} slows {rate} to below 1 kbit/s");
         findings.wrong("time.dilation", message);
     }
-    let longest = graph.links.iter().map(|link| link.wire.delay).max().unwrap_or(Duration(0));
+    let longest = graph
+        .links
+        .iter()
+        .map(|link| link.wire.delay)
+        .max()
+        .unwrap_or(Duration(0));
     if longest.seconds() * dilation > 60.0 {
         let message = format!("a delay of {longest} at a dilation of {dilation} is more than a minute");
         findings.wrong("time.dilation", message);
@@ -110,7 +121,9 @@ fn network(graph: &Graph, routing: &Routing, mtu: u32) -> Network {
     });
     Network {
         links: links.collect(),
-        routes: (0..nodes.len()).map(|node| routes(graph, routing, node)).collect(),
+        routes: (0..nodes.len())
+            .map(|node| routes(graph, routing, node))
+            .collect(),
         nodes,
         mtu,
     }
@@ -135,7 +148,11 @@ fn routes(graph: &Graph, routing: &Routing, node: usize) -> Vec<Route> {
             via: vec![only],
         }];
     }
-    let others = routing.addresses.iter().enumerate().filter(|(_, address)| address.node != node);
+    let others = routing
+        .addresses
+        .iter()
+        .enumerate()
+        .filter(|(_, address)| address.node != node);
     let route = |(number, address): (usize, &crate::topology::routes::Address)| Route {
         to: Some(address.ip),
         via: routing.next(graph, node, number),

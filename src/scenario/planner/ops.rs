@@ -4,9 +4,9 @@ use crate::network::message::CommunicatorId;
 use crate::scenario::plan::OpPlan;
 use crate::scenario::section::Scenario;
 use crate::scenario::section::collective::{Collective, Count, SizeRange, Sizes};
-use crate::scenario::traffic;
-use crate::scenario::units::Bytes;
 use crate::scenario::suggest;
+use crate::scenario::units::Bytes;
+use crate::system::collective::{self, OpError};
 use crate::system::op::{self, Op};
 
 use super::duration::software_seconds;
@@ -27,13 +27,23 @@ const AUTO_WARMUP: std::ops::RangeInclusive<u32> = 1..=20;
 /// All operations in the order in which they are played.
 pub fn plan(scenario: &Scenario, ground: &Ground<'_>, findings: &mut Findings<'_>) -> Vec<OpPlan> {
     if scenario.traffic.collective.is_empty() {
-        let path = if findings.written("traffic") { "traffic" } else { "name" };
+        let path = if findings.written("traffic") {
+            "traffic"
+        } else {
+            "name"
+        };
         let wrong = findings.wrong(path, "a scenario without traffic");
-        wrong.help.push("add `[[traffic.collective]]` with `op = \"all-reduce\"` and `sizes = [\"1 MiB\"]`".into());
+        wrong
+            .help
+            .push("add `[[traffic.collective]]` with `op = \"all-reduce\"` and `sizes = [\"1 MiB\"]`".into());
     }
     let sections = scenario.traffic.collective.iter().enumerate();
     let planner = |(number, section)| {
-        let planner = Planner { ground, section, path: format!("traffic.collective[{number}]") };
+        let planner = Planner {
+            ground,
+            section,
+            path: format!("traffic.collective[{number}]"),
+        };
         planner.plan(findings)
     };
     sections.flat_map(planner).collect()
@@ -62,8 +72,8 @@ impl Planner<'_> {
         for bytes in sizes {
             match self.op(communicator, bytes) {
                 Ok(op) => ops.push(op),
-                Err(message) => {
-                    findings.wrong(&self.at("algorithm"), message);
+                Err(error) => {
+                    findings.wrong(&self.at("algorithm"), error.to_string());
                     break;
                 }
             }
@@ -71,7 +81,7 @@ impl Planner<'_> {
         ops
     }
 
-    fn op(&self, communicator: CommunicatorId, bytes: u64) -> Result<OpPlan, String> {
+    fn op(&self, communicator: CommunicatorId, bytes: u64) -> Result<OpPlan, OpError> {
         let members = &self.ground.communicators[communicator as usize];
         let n = members.ranks.len() as u32;
         let section = self.section;
@@ -85,10 +95,13 @@ impl Planner<'_> {
             root: section.root,
             chunk_bytes: section.chunk.0,
             chunks_in_flight: section.chunks_in_flight,
-            matrix: section.matrix.as_ref().map(|rows| rows.iter().map(|row| row.iter().map(|b| b.0).collect()).collect()),
+            matrix: section
+                .matrix
+                .as_ref()
+                .map(|rows| rows.iter().map(|row| row.iter().map(|b| b.0).collect()).collect()),
         };
-        op.algorithm = traffic::algorithm(&op, n);
-        let traffic = traffic::traffic(&op, n)?;
+        op.algorithm = collective::algorithm(&op, n);
+        let traffic = collective::traffic(&op, n)?;
         let (link_bytes, expected) = self.ground.expect(&traffic, members);
         let seconds = expected.seconds.unwrap_or(0.0) * self.ground.dilation;
         let iterations = self.iterations(seconds.max(software_seconds(&traffic)));
@@ -96,7 +109,13 @@ impl Planner<'_> {
             Count::Exactly(count) => count,
             Count::Auto => (iterations / 10).clamp(*AUTO_WARMUP.start(), *AUTO_WARMUP.end()),
         };
-        Ok(OpPlan { op, warmup, iterations, expected, link_bytes })
+        Ok(OpPlan {
+            op,
+            warmup,
+            iterations,
+            expected,
+            link_bytes,
+        })
     }
 
     /// As many as fit the time for a size, when one takes `seconds` of real time.
@@ -124,11 +143,17 @@ impl Planner<'_> {
             findings.wrong(&self.at("time_per_size"), "no time for a size");
         }
         if !(1..=256).contains(&section.chunks_in_flight) {
-            let message = format!("{} chunks in flight; 1 to 256 are possible", section.chunks_in_flight);
+            let message = format!(
+                "{} chunks in flight; 1 to 256 are possible",
+                section.chunks_in_flight
+            );
             findings.wrong(&self.at("chunks_in_flight"), message);
         }
         if (1..1024).contains(&section.chunk.0) {
-            let wrong = findings.wrong(&self.at("chunk"), format!("a chunk of {}; at least 1 KiB", section.chunk));
+            let wrong = findings.wrong(
+                &self.at("chunk"),
+                format!("a chunk of {}; at least 1 KiB", section.chunk),
+            );
             wrong.help.push("\"0 B\" never cuts".into());
         }
     }
@@ -137,14 +162,26 @@ impl Planner<'_> {
         let all = self.ground.communicators;
         let name = &self.section.communicator;
         let Some(found) = all.iter().find(|communicator| communicator.name == *name) else {
-            let names: Vec<&str> = all.iter().map(|communicator| communicator.name.as_str()).collect();
-            let wrong = findings.wrong(&self.at("communicator"), format!("there is no communicator `{name}`"));
-            wrong.help.extend(suggest::help(name, "communicators are", &names));
+            let names: Vec<&str> = all
+                .iter()
+                .map(|communicator| communicator.name.as_str())
+                .collect();
+            let wrong = findings.wrong(
+                &self.at("communicator"),
+                format!("there is no communicator `{name}`"),
+            );
+            wrong
+                .help
+                .extend(suggest::help(name, "communicators are", &names));
             return None;
         };
         let n = found.ranks.len() as u32;
         if self.section.root >= n {
-            let message = format!("root {} is outside `{name}`, which has positions 0 to {}", self.section.root, n - 1);
+            let message = format!(
+                "root {} is outside `{name}`, which has positions 0 to {}",
+                self.section.root,
+                n - 1
+            );
             findings.wrong(&self.at("root"), message);
             return None;
         }
@@ -166,7 +203,7 @@ impl Planner<'_> {
         }
         let sizes = match &self.section.sizes {
             None => {
-                let wrong = findings.wrong(&self.path, format!("{} needs sizes", name(self.section.op)));
+                let wrong = findings.wrong(&self.path, format!("{} needs sizes", self.section.op));
                 wrong.help.push("for example sizes = [\"1 KiB\", \"64 MiB\"], or sizes = { from = \"1 KiB\", to = \"64 MiB\", factor = 2 }".into());
                 return Vec::new();
             }
@@ -175,9 +212,11 @@ impl Planner<'_> {
                 findings.wrong(&path, "an empty list of sizes");
                 return Vec::new();
             }
-            Some(Sizes::List(list)) => {
-                list.iter().enumerate().map(|(number, size)| (format!("{path}[{number}]"), *size)).collect()
-            }
+            Some(Sizes::List(list)) => list
+                .iter()
+                .enumerate()
+                .map(|(number, size)| (format!("{path}[{number}]"), *size))
+                .collect(),
             Some(Sizes::Range(range)) => {
                 let sizes = range_sizes(&path, range, self.section.dtype.bytes(), findings);
                 sizes.into_iter().map(|size| (path.clone(), size)).collect()
@@ -212,15 +251,24 @@ impl Planner<'_> {
     }
 
     /// The larger of what a rank sends and receives by the matrix.
-    fn matrix_size(&self, matrix: &[Vec<Bytes>], n: Option<usize>, findings: &mut Findings<'_>) -> Option<u64> {
+    fn matrix_size(
+        &self,
+        matrix: &[Vec<Bytes>],
+        n: Option<usize>,
+        findings: &mut Findings<'_>,
+    ) -> Option<u64> {
         let path = self.at("matrix");
         if self.section.op != op::Collective::AllToAll {
-            let message = format!("{} takes no matrix", name(self.section.op));
+            let message = format!("{} takes no matrix", self.section.op);
             findings.unwanted(&path, message, "only all-to-all does");
             return None;
         }
         if self.section.sizes.is_some() {
-            findings.unwanted(&self.at("sizes"), "the matrix says all sizes", "leave `sizes` or `matrix` away");
+            findings.unwanted(
+                &self.at("sizes"),
+                "the matrix says all sizes",
+                "leave `sizes` or `matrix` away",
+            );
             return None;
         }
         let n = n?;
@@ -237,13 +285,17 @@ impl Planner<'_> {
             }
         }
         let sizes = matrix.iter().enumerate();
-        for (s, d, size) in sizes.flat_map(|(s, row)| row.iter().enumerate().map(move |(d, size)| (s, d, *size))) {
+        for (s, d, size) in
+            sizes.flat_map(|(s, row)| row.iter().enumerate().map(move |(d, size)| (s, d, *size)))
+        {
             let at = format!("{path}[{s}][{d}]");
             if size.0 != 0 && !self.check_size(&at, size, findings) {
                 return None;
             }
         }
-        let sent = matrix.iter().map(|row| row.iter().map(|size| size.0).sum::<u64>());
+        let sent = matrix
+            .iter()
+            .map(|row| row.iter().map(|size| size.0).sum::<u64>());
         let received = (0..n).map(|d| matrix.iter().map(|row| row[d].0).sum::<u64>());
         let largest = sent.chain(received).max().unwrap_or(0);
         if largest == 0 {
@@ -251,11 +303,6 @@ impl Planner<'_> {
         }
         (largest > 0).then_some(largest)
     }
-}
-
-/// The field's name of a collective.
-fn name(collective: op::Collective) -> String {
-    serde_json::to_value(collective).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Sizes of a range; steps between are rounded down to whole elements.
@@ -269,12 +316,18 @@ fn range_sizes(path: &str, range: &SizeRange, element: u64, findings: &mut Findi
         findings.wrong(&format!("{path}.from"), message);
     }
     if range.factor.is_some() && range.step.is_some() {
-        findings.unwanted(&format!("{path}.step"), "both a factor and a step", "keep one of them");
+        findings.unwanted(
+            &format!("{path}.step"),
+            "both a factor and a step",
+            "keep one of them",
+        );
     }
     let factor = range.factor.unwrap_or(2.0);
     if !(factor > 1.0 && factor <= 1e12) {
         let wrong = findings.wrong(&format!("{path}.factor"), format!("a factor of {factor}"));
-        wrong.help.push("more than 1: each size is so many times the one before".into());
+        wrong
+            .help
+            .push("more than 1: each size is so many times the one before".into());
     }
     if range.step == Some(Bytes(0)) {
         findings.wrong(&format!("{path}.step"), "a step of zero");

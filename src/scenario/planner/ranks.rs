@@ -20,7 +20,11 @@ pub fn place(scenario: &Scenario, wired: &Wired, findings: &mut Findings<'_>) ->
     let testbed = &scenario.testbed;
     if testbed.ranks.is_some() && testbed.ranks_per_host.is_some() {
         let help = "give one of `ranks` and `ranks_per_host`";
-        findings.unwanted("testbed.ranks_per_host", "both say how many ranks there are", help);
+        findings.unwanted(
+            "testbed.ranks_per_host",
+            "both say how many ranks there are",
+            help,
+        );
         return None;
     }
     let before = findings.wrong.len();
@@ -37,7 +41,10 @@ fn on_host(scenario: &Scenario, wired: &Wired, findings: &mut Findings<'_>) -> V
         Some(Ranks::Count(count)) => ("testbed.ranks", u64::from(*count)),
         Some(Ranks::Hosts(hosts)) if wired.hosts > 0 => ("testbed.ranks", hosts.len() as u64),
         Some(Ranks::Hosts(_)) => {
-            let wrong = findings.wrong("testbed.ranks", "all ranks of the host fabric run on this machine");
+            let wrong = findings.wrong(
+                "testbed.ranks",
+                "all ranks of the host fabric run on this machine",
+            );
             wrong.help.push("give their number: ranks = 2".into());
             return Vec::new();
         }
@@ -46,22 +53,34 @@ fn on_host(scenario: &Scenario, wired: &Wired, findings: &mut Findings<'_>) -> V
     };
     if scenario.testbed.ranks.is_none() && scenario.testbed.ranks_per_host.is_none() && wired.hosts == 0 {
         let wrong = findings.wrong("testbed.fabric", "how many ranks?");
-        wrong.help.push("give their number in `[testbed]`: ranks = 2".into());
+        wrong
+            .help
+            .push("give their number in `[testbed]`: ranks = 2".into());
         return Vec::new();
     }
     if !check_count(path, count, findings) {
         return Vec::new();
     }
     let addresses = scenario.host.clone().unwrap_or_else(Host::default).addresses;
-    (0..count).map(|_| RankPlace { host: 0, addresses: addresses.clone() }).collect()
+    (0..count)
+        .map(|_| RankPlace {
+            host: 0,
+            addresses: addresses.clone(),
+        })
+        .collect()
 }
 
 fn on_hosts(scenario: &Scenario, wired: &Wired, findings: &mut Findings<'_>) -> Vec<RankPlace> {
     let nodes = &wired.network.nodes;
     let hosts: Vec<usize> = match &scenario.testbed.ranks {
         Some(Ranks::Count(count)) => {
-            let wrong = findings.wrong("testbed.ranks", format!("on which hosts do the {count} ranks run?"));
-            wrong.help.push("give `ranks_per_host = 1`, or the host of each rank: ranks = [\"h0\", \"h1\"]".into());
+            let wrong = findings.wrong(
+                "testbed.ranks",
+                format!("on which hosts do the {count} ranks run?"),
+            );
+            wrong
+                .help
+                .push("give `ranks_per_host = 1`, or the host of each rank: ranks = [\"h0\", \"h1\"]".into());
             return Vec::new();
         }
         Some(Ranks::Hosts(names)) => {
@@ -73,7 +92,11 @@ fn on_hosts(scenario: &Scenario, wired: &Wired, findings: &mut Findings<'_>) -> 
         None => {
             let per_host = scenario.testbed.ranks_per_host.unwrap_or(1);
             let all = (0..nodes.len()).filter(|node| nodes[*node].kind == NodeKind::Host);
-            if !check_count("testbed.ranks_per_host", u64::from(per_host) * all.clone().count() as u64, findings) {
+            if !check_count(
+                "testbed.ranks_per_host",
+                u64::from(per_host) * all.clone().count() as u64,
+                findings,
+            ) {
                 return Vec::new();
             }
             all.flat_map(|host| (0..per_host).map(move |_| host)).collect()
@@ -98,8 +121,16 @@ fn check_count(path: &str, count: u64, findings: &mut Findings<'_>) -> bool {
 
 fn named_hosts(names: &[String], wired: &Wired, findings: &mut Findings<'_>) -> Vec<usize> {
     let nodes = &wired.network.nodes;
-    let by_name: HashMap<&str, usize> = nodes.iter().enumerate().map(|(n, node)| (node.name.as_str(), n)).collect();
-    let hosts: Vec<&str> = nodes.iter().filter(|node| node.kind == NodeKind::Host).map(|node| node.name.as_str()).collect();
+    let by_name: HashMap<&str, usize> = nodes
+        .iter()
+        .enumerate()
+        .map(|(n, node)| (node.name.as_str(), n))
+        .collect();
+    let hosts: Vec<&str> = nodes
+        .iter()
+        .filter(|node| node.kind == NodeKind::Host)
+        .map(|node| node.name.as_str())
+        .collect();
     let mut places = Vec::new();
     for (rank, name) in names.iter().enumerate() {
         let path = format!("testbed.ranks[{rank}]");
@@ -110,7 +141,10 @@ fn named_hosts(names: &[String], wired: &Wired, findings: &mut Findings<'_>) -> 
                 wrong.help.extend(suggest::help("", "hosts are", &hosts));
             }
             None => {
-                let wrong = findings.wrong(&path, format!("rank {rank} on `{name}`, but there is no such host"));
+                let wrong = findings.wrong(
+                    &path,
+                    format!("rank {rank} on `{name}`, but there is no such host"),
+                );
                 wrong.help.extend(suggest::help(name, "hosts are", &hosts));
             }
         }
@@ -119,7 +153,11 @@ fn named_hosts(names: &[String], wired: &Wired, findings: &mut Findings<'_>) -> 
 }
 
 /// The world and the scenario's communicators; `None` only after something was found wrong.
-pub fn communicators(scenario: &Scenario, ranks: u32, findings: &mut Findings<'_>) -> Option<Vec<Communicator>> {
+pub fn communicators(
+    scenario: &Scenario,
+    ranks: u32,
+    findings: &mut Findings<'_>,
+) -> Option<Vec<Communicator>> {
     let before = findings.wrong.len();
     let mut all = vec![Communicator {
         id: 0,
@@ -129,13 +167,28 @@ pub fn communicators(scenario: &Scenario, ranks: u32, findings: &mut Findings<'_
     for (number, section) in scenario.communicator.iter().enumerate() {
         let path = format!("communicator[{number}]");
         if section.name == "world" {
-            let wrong = findings.wrong(&format!("{path}.name"), "\"world\" is the communicator of all ranks");
+            let wrong = findings.wrong(
+                &format!("{path}.name"),
+                "\"world\" is the communicator of all ranks",
+            );
             wrong.help.push("choose another name".into());
-        } else if section.name.is_empty() || section.name.len() > 64 || section.name.chars().any(char::is_control) {
-            findings.wrong(&format!("{path}.name"), "a communicator's name is 1 to 64 printable characters");
-        } else if let Some(first) = scenario.communicator[..number].iter().position(|c| c.name == section.name) {
+        } else if section.name.is_empty()
+            || section.name.len() > 64
+            || section.name.chars().any(char::is_control)
+        {
+            findings.wrong(
+                &format!("{path}.name"),
+                "a communicator's name is 1 to 64 printable characters",
+            );
+        } else if let Some(first) = scenario.communicator[..number]
+            .iter()
+            .position(|c| c.name == section.name)
+        {
             let other = findings.span(&format!("communicator[{first}].name"));
-            let wrong = findings.wrong(&format!("{path}.name"), format!("a second communicator named `{}`", section.name));
+            let wrong = findings.wrong(
+                &format!("{path}.name"),
+                format!("a second communicator named `{}`", section.name),
+            );
             wrong.related.push((other, "the first".into()));
         }
         check_members(&path, &section.ranks, ranks, findings);
@@ -156,7 +209,10 @@ fn check_members(path: &str, members: &[u32], ranks: u32, findings: &mut Finding
     for (position, rank) in members.iter().enumerate() {
         let at = format!("{path}.ranks[{position}]");
         if *rank >= ranks {
-            findings.wrong(&at, format!("there is no rank {rank}; ranks are 0 to {}", ranks - 1));
+            findings.wrong(
+                &at,
+                format!("there is no rank {rank}; ranks are 0 to {}", ranks - 1),
+            );
         } else if !seen.insert(rank) {
             findings.wrong(&at, format!("rank {rank} is there twice"));
         }

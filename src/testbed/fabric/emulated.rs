@@ -113,10 +113,11 @@ impl Emulated {
 
     /// Reports links that others delete or set down.
     pub fn watch(&self, notices: mpsc::UnboundedSender<Notice>) -> Result<(), String> {
-        let watch = self.fabric.watch().map_err(|e| format!("cannot watch links: {e}"))?;
+        let mut watch = self.fabric.watch().map_err(|e| format!("cannot watch links: {e}"))?;
         std::thread::spawn(move || {
-            while let Some(link) = watch.next_lost() {
-                if notices.send(Notice::LinkLost(link)).is_err() {
+            while !watch.closed() {
+                let Ok(lost) = watch.wait(Duration::from_secs(1)) else { return };
+                if lost.is_some_and(|link| notices.send(Notice::LinkLost(link.name)).is_err()) {
                     return;
                 }
             }
@@ -130,8 +131,9 @@ impl Emulated {
         Some(
             counts
                 .into_iter()
-                .map(|c| LinkCount {
-                    link: c.link,
+                .zip(&self.fabric.spec().links)
+                .map(|(c, link)| LinkCount {
+                    link: link.name.clone(),
                     bytes: c.directions.map(|d| d.bytes),
                     drops: c.directions.map(|d| d.drops),
                 })
