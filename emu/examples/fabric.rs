@@ -1,10 +1,10 @@
-//! Brings up a star of hosts on one switch, measures between two of them, and takes it down.
+//! Removes what dead runs have left, brings up a star of hosts on one switch, measures between two of them, and takes it down.
 //!
 //! `cargo run -p genie-emu --example fabric -- [hosts] [rate in Mbit/s, 0: unshaped] [seconds to stay] [mtu]`
 
 use std::time::{Duration, Instant};
 
-use genie_emu::journal::Journal;
+use genie_emu::journal::{self, Journal};
 use genie_emu::{Fabric, calibrate, capability, privilege, star};
 
 #[allow(clippy::print_stdout)]
@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
 
     println!("{privilege:?}, {:?}", capability::probe());
+    println!("{:?}", journal::clean_dead()?);
     let run = format!("ex{}", std::process::id());
     let journal = Journal::create(&run)?;
     let rate = (megabits > 0).then_some(megabits * 1_000_000);

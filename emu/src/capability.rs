@@ -79,7 +79,6 @@ fn try_in_new_namespace(found: &mut Capabilities) -> Result<(), NetlinkError> {
         rate: 1_000_000,
         burst: 10_000,
         limit: 100_000,
-        frame: 1514,
     };
     found.fq = has(&[qdisc::add_plain(2, "fq")]);
     found.netem = has(&[delay]);

@@ -16,7 +16,7 @@ const ETHERNET: u32 = 14;
 const IP_TCP: u32 = 52;
 /// Bytes that a port queues before it drops. Deep on purpose: the fabrics of training clusters are
 /// kept from dropping by flow control, and here the senders' socket buffers bound what queues.
-const QUEUE: u32 = 64 << 20;
+const QUEUE: u32 = 256 << 20;
 
 /// The settings of one direction of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,6 @@ pub struct Shaper {
     pub burst: u32,
     /// Bytes queued before dropping.
     pub limit: u32,
-    /// Largest packet without link header, bytes.
-    pub mtu: u32,
 }
 
 impl Shaper {
@@ -38,14 +36,13 @@ impl Shaper {
     /// The bucket refills in 80 us (50 us for large frames), about the lateness of the kernel's timers:
     /// smaller loses rate, larger makes short messages too fast.
     pub fn for_link(rate_bps: u64, mtu: u32) -> Self {
-        let microseconds = if mtu < 4000 { 80 } else { 50 };
+        let microseconds = if mtu <= 3000 { 80 } else { 50 };
         let burst = u128::from(rate_bps) * microseconds / 8_000_000;
         let burst = u32::try_from(burst).unwrap_or(u32::MAX).max(1600);
         Self {
             rate_bps,
             burst,
             limit: QUEUE,
-            mtu,
         }
     }
 
@@ -55,7 +52,6 @@ impl Shaper {
             rate: self.rate_bps / 8,
             burst: self.burst,
             limit: self.limit,
-            frame: self.mtu + ETHERNET,
         };
         qdisc::add_hierarchy(index, &shape).into()
     }

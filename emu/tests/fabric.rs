@@ -1,6 +1,8 @@
 //! Fabrics on the real kernel: that they carry traffic where and as fast as they should, are counted
 //! and watched right, and leave nothing. Needs root; each test says so and passes where it is missing.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::collections::BTreeSet;
@@ -165,7 +167,7 @@ fn flows_spread_over_both_spines() {
     }
     let counts = lab.fabric.counters().unwrap();
     let carried = |link: usize, side: usize| counts[link].directions[side].bytes as f64;
-    let all = shaping::frame_bytes(1500, 32 * 256 << 10) as f64;
+    let all = shaping::frame_bytes(1500, 32 * (256 << 10)) as f64;
     // Of 32 fair coin flips at least 5 fall on each side with a probability of 0.9999.
     for spine in 0..2 {
         assert!(

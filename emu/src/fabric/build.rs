@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{Fabric, FabricError, Node};
+use super::{Fabric, FabricError, Node, steering};
 use crate::journal::Journal;
 use crate::namespace::{Namespace, set_parameter};
 use crate::netlink::link::{self, VethEnd, VethSettings};
@@ -65,14 +66,8 @@ fn parameters(spec: &FabricSpec, number: usize) -> Vec<Parameter> {
         may("ipv4/tcp_wmem", "4096 65536 33554432"),
         // Refused where the machine does not allow the algorithm to all; routes name it as well.
         may("ipv4/tcp_congestion_control", &spec.congestion_control),
-        // A flow's packets stay on one processor; without it they overtake each other at veth ends.
-        may("core/rps_default_mask", &processor_mask()),
+        may(steering::DEFAULT_MASK, &steering::processors()),
     ]
-}
-
-fn processor_mask() -> String {
-    let count = thread::available_parallelism().map_or(1, |n| n.get()).min(32);
-    format!("{:x}", (1u64 << count) - 1)
 }
 
 pub(super) fn up(spec: &FabricSpec, journal: &Journal) -> Result<Fabric, FabricError> {
@@ -84,7 +79,7 @@ pub(super) fn up(spec: &FabricSpec, journal: &Journal) -> Result<Fabric, FabricE
     let ports = port_indices(spec);
     let delays = delays_possible(spec, &mut cautions);
     // From here on, dropping `fabric` removes what was made.
-    let fabric = Fabric {
+    let mut fabric = Fabric {
         nodes: make_nodes(spec, named, journal)?,
         spec: spec.clone(),
         ports,
@@ -96,6 +91,7 @@ pub(super) fn up(spec: &FabricSpec, journal: &Journal) -> Result<Fabric, FabricE
     fabric.apply_all(fabric.port_requests(delays))?;
     fabric.apply_all(fabric.route_requests())?;
     fabric.wait_ready()?;
+    fabric.steer();
     Ok(fabric)
 }
 
@@ -319,6 +315,17 @@ impl Fabric {
                 .collect()
         };
         self.spec.nodes.iter().enumerate().map(routes).collect()
+    }
+
+    fn steer(&mut self) {
+        let set_by_default = Path::new("/proc/sys/net").join(steering::DEFAULT_MASK).exists();
+        if set_by_default || thread::available_parallelism().is_ok_and(|count| count.get() == 1) {
+            return;
+        }
+        if let Err(e) = self.steer_ports() {
+            let caution = format!("packets of a flow may overtake each other: no receive steering: {e}");
+            self.cautions.push(caution);
+        }
     }
 
     /// The kernel activates a port's queue shortly after its link is up; what is sent before is lost,

@@ -1,11 +1,12 @@
 //! A running fabric: namespaces, links, routes and shapers, made together and removed together.
 //!
 //! * [`watch`]: hears of links that somebody else deletes or sets down. [`path`]: which links are used.
-//! * [`build`]: the steps of bringing one up. [`counters`]: bytes and packets per link and direction.
+//! * `build`: the steps of bringing one up. [`counters`]: bytes and packets per link and direction.
 
 mod build;
 pub mod counters;
 pub mod path;
+mod steering;
 pub mod watch;
 
 use std::io;

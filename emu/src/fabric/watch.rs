@@ -175,9 +175,10 @@ impl Watch {
                         .iter()
                         .map(EpollEvent::data)
                         .filter(|&n| n != CLOSED);
+                    let numbers: Vec<u64> = numbers.collect();
                     numbers
-                        .map(|number| self.read(number as usize))
-                        .collect::<io::Result<()>>()?;
+                        .iter()
+                        .try_for_each(|&number| self.read(number as usize))?;
                 }
                 Err(nix::Error::EINTR) => {}
                 Err(e) => return Err(e.into()),

@@ -21,6 +21,8 @@ const LINKLAYER_ETHERNET: u8 = 1;
 const NANOSECONDS_PER_TICK: u64 = 64;
 /// Handle of the discipline at the root of every shaped port, and its only class.
 pub const ROOT: TcHandle = TcHandle { major: 1, minor: 0 };
+/// Bytes between classes' turns. There is one class, but the kernel warns of odd values.
+const QUANTUM: u32 = 60_000;
 const CLASS: TcHandle = TcHandle { major: 1, minor: 1 };
 const INNER: TcHandle = TcHandle { major: 2, minor: 0 };
 
@@ -103,8 +105,6 @@ pub struct Hierarchy {
     pub burst: u32,
     /// Queue, bytes; more is dropped.
     pub limit: u32,
-    /// Largest frame, bytes.
-    pub frame: u32,
 }
 
 /// Puts an HTB with one class and a FIFO bounded in bytes at the root of an interface.
@@ -128,7 +128,7 @@ pub fn add_hierarchy(index: u32, shape: &Hierarchy) -> [Request; 3] {
     parameters.extend(rate_spec(shape.rate));
     parameters.extend(rate_spec(shape.rate));
     let buffer = ticks(u64::from(shape.burst), shape.rate);
-    for value in [buffer, buffer, shape.frame.max(1514), 0, 0] {
+    for value in [buffer, buffer, QUANTUM, 0, 0] {
         parameters.extend(value.to_ne_bytes());
     }
     // TCA_HTB_PARMS, TCA_HTB_RATE64, TCA_HTB_CEIL64

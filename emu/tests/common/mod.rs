@@ -1,10 +1,9 @@
 //! What the fabric tests share: run ids, traffic, and a way to skip where privilege is missing.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::print_stderr)]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -123,17 +122,4 @@ pub fn transfer(fabric: &Fabric, from: usize, to: usize, bytes: usize) -> [Strin
         });
         [sender.join().unwrap(), receiver.join().unwrap()]
     })
-}
-
-/// Starts this test binary again to run one of its ignored tests, with a value for it in the environment.
-pub fn again(test: &str, before: &[&str], state: &Path, run: &str) -> std::process::Command {
-    let own = std::env::current_exe().unwrap();
-    let mut words: Vec<&str> = before.to_vec();
-    words.push(own.to_str().unwrap());
-    let mut command = std::process::Command::new(words[0]);
-    command
-        .args(&words[1..])
-        .args(["--ignored", "--exact", test, "--test-threads=1", "--nocapture"]);
-    command.env("GENIE_TEST_STATE", state).env("GENIE_TEST_RUN", run);
-    command
 }
