@@ -178,8 +178,9 @@ pub struct LinkCalibration {
     pub hops: u32,
     /// One-way time of 64 KiB that the wire would take on this path, microseconds.
     pub wanted_one_way_us: Option<f64>,
-    /// Measured one-way time of 64 KiB after idle, microseconds, median.
-    pub measured_one_way_us: f64,
+    /// Measured one-way time of 64 KiB after idle, microseconds, median; `None`: too slow a link to
+    /// be worth the wait.
+    pub measured_one_way_us: Option<f64>,
 }
 
 /// Bytes counted on a link.

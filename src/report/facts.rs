@@ -85,15 +85,19 @@ fn link(link: &LinkCalibration) -> String {
             .map(|wanted| (measured / wanted - 1.0) * 100.0);
         error.map(|error| format!(" ({error:+.2} %)")).unwrap_or_default()
     };
+    let one_way = link.measured_one_way_us.map(|measured| {
+        let hops = format!("{} hop{}", link.hops, plural(link.hops as usize));
+        format!(
+            ", 64 KiB one way over {hops} {measured:.1} us{}",
+            error(measured, link.wanted_one_way_us)
+        )
+    });
     format!(
-        "links by {}: {} Gbit/s{}, 64 KiB one way over {} hop{} {:.1} us{}",
+        "links by {}: {} Gbit/s{}{}",
         link.shaper,
         figures(link.measured_bps / 1e9),
         error(link.measured_bps, link.wanted_bps),
-        link.hops,
-        plural(link.hops as usize),
-        link.measured_one_way_us,
-        error(link.measured_one_way_us, link.wanted_one_way_us)
+        one_way.unwrap_or_default()
     )
 }
 

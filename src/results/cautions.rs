@@ -167,14 +167,13 @@ fn calibration(link: &LinkCalibration) -> Vec<String> {
             ));
         }
     }
-    if let Some(wanted) = link.wanted_one_way_us {
-        let error = link.measured_one_way_us / wanted - 1.0;
+    if let (Some(wanted), Some(measured)) = (link.wanted_one_way_us, link.measured_one_way_us) {
+        let error = measured / wanted - 1.0;
         if error.abs() > 0.10 {
             found.push(format!(
-                "64 KiB over {} hop{} took {:.0} us one way at calibration; the wire would take {wanted:.0} us ({:+.0} %)",
+                "64 KiB over {} hop{} took {measured:.0} us one way at calibration; the wire would take {wanted:.0} us ({:+.0} %)",
                 link.hops,
                 if link.hops == 1 { "" } else { "s" },
-                link.measured_one_way_us,
                 error * 100.0
             ));
         }

@@ -226,7 +226,7 @@ pub fn calibrated(measured_bps: f64, one_way_us: f64) -> Event {
         measured_bps,
         hops: 2,
         wanted_one_way_us: Some(560.0),
-        measured_one_way_us: one_way_us,
+        measured_one_way_us: Some(one_way_us),
     };
     Event::Calibrated(Calibration { links: vec![link] })
 }
