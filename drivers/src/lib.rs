@@ -1,1 +1,5 @@
-//! Real equipment.
+//! Real equipment. One module per kind; each says what it reads or writes and by which interface.
+//!
+//! * [`nic`]: network cards of this machine, as the kernel knows them.
+
+pub mod nic;

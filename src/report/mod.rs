@@ -1,1 +1,15 @@
-//! What a run looks like to people and programs.
+//! What a run looks like to people and programs. All of it is made from a [`crate::results::Run`],
+//! so a live report and one of a stored run are the same code.
+//!
+//! * [`terminal`]: the table; [`facts`] above it, its [`columns`]; [`progress`]: the bar on stderr.
+//! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run.
+//! * [`list`]: the list of runs. [`style`]: width and colour of an output.
+
+pub mod columns;
+pub mod facts;
+pub mod json;
+pub mod list;
+pub mod live;
+pub mod progress;
+pub mod style;
+pub mod terminal;

@@ -1,1 +1,27 @@
-//! The run store.
+//! The run store: what a run measured, on disk and in memory.
+//!
+//! * [`run`]: a run in memory, built from events or read back; [`recorder`] writes it as it happens.
+//! * [`store`]: the folder of runs, lookup by prefix; [`reader`] opens one run.
+//! * [`summary`] and [`statistics`]: from raw times to a row; [`cautions`]: when not to trust it.
+//! * [`columns`], [`tables`], [`csv`]: the files of a run folder and their schemas.
+//! * [`environment`]: the machine that the run was made on; [`run_id`]: what runs are called.
+
+pub mod cautions;
+pub mod columns;
+pub mod csv;
+pub mod environment;
+pub mod reader;
+pub mod recorder;
+pub mod run;
+pub mod run_id;
+pub mod statistics;
+pub mod store;
+pub mod summary;
+pub mod tables;
+
+pub use environment::Environment;
+pub use recorder::Recorder;
+pub use run::{Run, State};
+pub use run_id::RunId;
+pub use store::Store;
+pub use summary::Row;

@@ -1,32 +1,29 @@
 //! Bytes, bandwidths and durations as types: they parse and print with their unit, and a bare
 //! number where a unit belongs is refused. Bytes: decimal (kB, MB, GB) and binary (KiB, MiB, GiB)
-//! prefixes; bandwidths: decimal bits per second; durations: s, ms, us, ns.
+//! prefixes; bandwidths: decimal bits per second; durations: s, ms, us, ns. All arithmetic is exact.
 
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A number of bytes: `"64 MiB"`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, JsonSchema)]
+#[serde(into = "String")]
 #[schemars(with = "String")]
 pub struct Bytes(pub u64);
 
 /// A rate in bits per second, decimal prefixes: `"400 Gbit/s"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(into = "String")]
 #[schemars(with = "String")]
 pub struct Bandwidth(pub u64);
 
 /// A time span in nanoseconds: `"1.5 us"`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, JsonSchema)]
+#[serde(into = "String")]
 #[schemars(with = "String")]
 pub struct Duration(pub u64);
 
@@ -78,7 +75,7 @@ pub enum QuantityError {
         /// A right one.
         example: &'static str,
     },
-    /// Negative, not finite, or beyond 64 bits.
+    /// Negative, beyond 64 bits, or not zero but less than one bit/s, byte or nanosecond.
     #[error("`{text}` is out of range")]
     OutOfRange {
         /// What was given.
@@ -89,71 +86,75 @@ pub enum QuantityError {
 struct Kind {
     name: &'static str,
     example: &'static str,
-    /// Unit names with their factor; the first of equal factors is the one printed.
-    units: &'static [(&'static str, f64)],
+    /// Unit names with their factor, the printed ones first and ascending.
+    units: &'static [(&'static str, u64)],
+    /// How many of `units` are printed; the rest are other spellings.
+    printed: usize,
 }
 
 const BYTES: Kind = Kind {
     name: "bytes",
     example: "64 MiB",
     units: &[
-        ("B", 1.0),
-        ("KiB", 1024.0),
-        ("MiB", 1048576.0),
-        ("GiB", 1073741824.0),
-        ("TiB", 1099511627776.0),
-        ("kB", 1e3),
-        ("KB", 1e3),
-        ("MB", 1e6),
-        ("GB", 1e9),
-        ("TB", 1e12),
+        ("B", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
     ],
+    printed: 5,
 };
 const BANDWIDTH: Kind = Kind {
     name: "bandwidth",
     example: "400 Gbit/s",
     units: &[
-        ("bit/s", 1.0),
-        ("kbit/s", 1e3),
-        ("Mbit/s", 1e6),
-        ("Gbit/s", 1e9),
-        ("Tbit/s", 1e12),
-        ("bps", 1.0),
-        ("kbps", 1e3),
-        ("Mbps", 1e6),
-        ("Gbps", 1e9),
-        ("Tbps", 1e12),
+        ("bit/s", 1),
+        ("kbit/s", 1_000),
+        ("Mbit/s", 1_000_000),
+        ("Gbit/s", 1_000_000_000),
+        ("Tbit/s", 1_000_000_000_000),
+        ("bps", 1),
+        ("kbps", 1_000),
+        ("Mbps", 1_000_000),
+        ("Gbps", 1_000_000_000),
+        ("Tbps", 1_000_000_000_000),
     ],
+    printed: 5,
 };
 const DURATION: Kind = Kind {
     name: "time",
     example: "1.5 us",
     units: &[
-        ("ns", 1.0),
-        ("us", 1e3),
-        ("ms", 1e6),
-        ("s", 1e9),
-        ("min", 60e9),
-        ("µs", 1e3),
+        ("ns", 1),
+        ("us", 1_000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("min", 60_000_000_000),
+        ("µs", 1_000),
     ],
+    printed: 4,
 };
 
 fn parse(text: &str, kind: &Kind) -> Result<u64, QuantityError> {
-    let trimmed = text.trim();
-    let split = trimmed
+    let text = text.trim();
+    let split = text
         .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | '_')))
-        .unwrap_or(trimmed.len());
-    let (number, unit) = (trimmed[..split].replace('_', ""), trimmed[split..].trim());
-    if number.is_empty() {
-        return Err(QuantityError::NoNumber {
-            text: text.into(),
-            example: kind.example,
-        });
-    }
-    let value: f64 = number.parse().map_err(|_| QuantityError::NoNumber {
+        .unwrap_or(text.len());
+    let (number, unit) = (&text[..split], text[split..].trim());
+    let no_number = || QuantityError::NoNumber {
         text: text.into(),
         example: kind.example,
-    })?;
+    };
+    let out_of_range = || QuantityError::OutOfRange { text: text.into() };
+    if number.starts_with('-') {
+        return Err(out_of_range());
+    }
+    let (mantissa, scale) = decimal(number).ok_or_else(no_number)?;
     if unit.is_empty() {
         return Err(QuantityError::NoUnit {
             text: text.into(),
@@ -168,44 +169,97 @@ fn parse(text: &str, kind: &Kind) -> Result<u64, QuantityError> {
             units: units.join(", "),
         });
     };
-    let scaled = (value * factor).round();
-    if !(0.0..1.8e19).contains(&scaled) {
-        return Err(QuantityError::OutOfRange { text: text.into() });
+    let product = mantissa
+        .checked_mul(u128::from(*factor))
+        .ok_or_else(out_of_range)?;
+    let value = product.saturating_add(scale / 2) / scale;
+    if value == 0 && mantissa != 0 {
+        return Err(out_of_range());
     }
-    Ok(scaled as u64)
+    u64::try_from(value).map_err(|_| out_of_range())
 }
 
-/// Prints with the largest unit that leaves a short exact number.
-fn print(value: u64, units: &[(&str, f64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// `"1_000.25"` as (100025, 100); `None` when it is no plain decimal number of at most 36 digits.
+fn decimal(text: &str) -> Option<(u128, u128)> {
+    let text = text.strip_prefix('+').unwrap_or(text).replace('_', "");
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || digits.len() > 36 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some((digits.parse().ok()?, 10u128.pow(fraction.len() as u32)))
+}
+
+/// Prints with the largest unit that leaves a number with at most three decimals.
+fn print(value: u64, kind: &Kind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let exact =
+        |factor: u64| value >= factor && (u128::from(value) * 1000).is_multiple_of(u128::from(factor));
+    let units = &kind.units[..kind.printed];
     let (name, factor) = units
         .iter()
         .rev()
-        .find(|(_, factor)| value as f64 >= *factor)
+        .find(|(_, factor)| exact(*factor))
         .unwrap_or(&units[0]);
-    let scaled = value as f64 / factor;
-    if (scaled * 1000.0).fract() == 0.0 {
-        return write!(f, "{scaled} {name}");
+    let thousandths = u128::from(value) * 1000 / u128::from(*factor);
+    let (whole, fraction) = (thousandths / 1000, thousandths % 1000);
+    if fraction == 0 {
+        return write!(f, "{whole} {name}");
     }
-    let exact = units
-        .iter()
-        .rev()
-        .find(|(_, factor)| (value as f64 / factor * 1000.0).fract() == 0.0);
-    let (name, factor) = exact.unwrap_or(&units[0]);
-    write!(f, "{} {name}", value as f64 / factor)
+    let fraction = format!("{fraction:03}");
+    write!(f, "{whole}.{} {name}", fraction.trim_end_matches('0'))
+}
+
+/// Reads a quantity from text, and says of a bare number that its unit is missing.
+struct Quantity(&'static Kind);
+
+impl Visitor<'_> for Quantity {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a quantity of {} with its unit, for example \"{}\"",
+            self.0.name, self.0.example
+        )
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
+        parse(text, self.0).map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<u64, E> {
+        Err(E::custom(self.no_unit(number.to_string())))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<u64, E> {
+        Err(E::custom(self.no_unit(number.to_string())))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<u64, E> {
+        Err(E::custom(self.no_unit(number.to_string())))
+    }
+}
+
+impl Quantity {
+    fn no_unit(&self, text: String) -> QuantityError {
+        QuantityError::NoUnit {
+            text,
+            example: self.0.example,
+        }
+    }
 }
 
 macro_rules! quantity {
-    ($type:ident, $kind:expr, $printed:expr) => {
+    ($type:ident, $kind:expr) => {
         impl FromStr for $type {
             type Err = QuantityError;
             fn from_str(text: &str) -> Result<Self, QuantityError> {
                 parse(text, &$kind).map($type)
             }
         }
-        impl TryFrom<String> for $type {
-            type Error = QuantityError;
-            fn try_from(text: String) -> Result<Self, QuantityError> {
-                text.parse()
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Quantity(&$kind)).map($type)
             }
         }
         impl From<$type> for String {
@@ -215,12 +269,82 @@ macro_rules! quantity {
         }
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                print(self.0, &$kind.units[..$printed], f)
+                print(self.0, &$kind, f)
             }
         }
     };
 }
 
-quantity!(Bytes, BYTES, 5);
-quantity!(Bandwidth, BANDWIDTH, 5);
-quantity!(Duration, DURATION, 4);
+quantity!(Bytes, BYTES);
+quantity!(Bandwidth, BANDWIDTH);
+quantity!(Duration, DURATION);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn prints_what_a_reader_would_write() {
+        let bytes = |n| Bytes(n).to_string();
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1 << 10), "1 KiB");
+        assert_eq!(bytes(3 << 19), "1.5 MiB");
+        assert_eq!(bytes(1_000_000), "1000000 B");
+        assert_eq!(Bandwidth(400_000_000_000).to_string(), "400 Gbit/s");
+        assert_eq!(Bandwidth(2_500_000_000).to_string(), "2.5 Gbit/s");
+        assert_eq!(Duration(1_500).to_string(), "1.5 us");
+        assert_eq!(Duration(90_000_000_000).to_string(), "90 s");
+    }
+
+    #[test]
+    fn refuses_what_is_no_quantity() {
+        for text in [
+            "",
+            "1500",
+            "MiB",
+            "1 parsec",
+            "-1 B",
+            "1..5 s",
+            "1e3 B",
+            "99999999 TiB",
+            "0.1 B",
+            "NaN B",
+        ] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+        assert!("64 MiB".parse::<Bandwidth>().is_err());
+        assert!("1 Gbit/s".parse::<Duration>().is_err());
+    }
+
+    #[test]
+    fn other_spellings_mean_the_same() {
+        assert_eq!("1_024KiB".parse(), Ok(Bytes(1 << 20)));
+        assert_eq!("1.5 GB".parse(), Ok(Bytes(1_500_000_000)));
+        assert_eq!(" 10 Gbps ".parse(), Ok(Bandwidth(10_000_000_000)));
+        assert_eq!("2 µs".parse(), Ok(Duration(2_000)));
+        assert_eq!("1 min".parse(), Ok(Duration(60_000_000_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_survives_print_and_parse(n: u64) {
+            prop_assert_eq!(Bytes(n).to_string().parse(), Ok(Bytes(n)));
+            prop_assert_eq!(Bandwidth(n).to_string().parse(), Ok(Bandwidth(n)));
+            prop_assert_eq!(Duration(n).to_string().parse(), Ok(Duration(n)));
+        }
+
+        #[test]
+        fn round_values_survive_too(n in 0u64..1_000_000, shift in 0u32..40) {
+            let bytes = Bytes(n << shift);
+            prop_assert_eq!(bytes.to_string().parse(), Ok(bytes));
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in ".{0,40}") {
+            let _ = text.parse::<Bytes>();
+            let _ = text.parse::<Duration>();
+        }
+    }
+}

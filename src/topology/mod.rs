@@ -1,1 +1,15 @@
-//! Hosts, switches, links; builders, loaders, routes.
+//! Hosts, switches and links: from a few numbers to a graph with addresses and routes.
+//!
+//! * [`spec`]: the `[topology]` table as plain data.
+//! * [`build`](build()): checks a spec and makes the [`graph::Graph`]; one builder each for regular shapes in
+//!   [`builders`], and [`explicit`] nodes and links.
+//! * [`routes`]: addresses, and all equal-cost shortest paths to each of them.
+
+mod build;
+pub mod builders;
+pub mod explicit;
+pub mod graph;
+pub mod routes;
+pub mod spec;
+
+pub use build::{MAX_LINKS, MAX_NODES, Problem, build};

@@ -1,0 +1,85 @@
+//! Network cards of this machine: name, driver, firmware, speed and MTU, read from sysfs and by
+//! `ETHTOOL_GDRVINFO`. Reading needs no privileges and changes nothing.
+
+mod ethtool;
+mod sysfs;
+
+use serde::{Deserialize, Serialize};
+
+pub use ethtool::{DriverInfo, driver_info};
+
+/// What the kernel says of one network interface. `None` and empty: the kernel does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Nic {
+    /// Interface name.
+    pub name: String,
+    /// Kernel driver (`mlx5_core`, `veth`).
+    pub driver: Option<String>,
+    /// The driver's version; for drivers in the kernel tree the kernel's.
+    pub driver_version: Option<String>,
+    /// Firmware version.
+    pub firmware: Option<String>,
+    /// Where it sits, e.g. its PCI address.
+    pub bus: Option<String>,
+    /// Negotiated speed in bits per second.
+    pub speed_bps: Option<u64>,
+    /// Largest packet without link header, bytes.
+    pub mtu: Option<u32>,
+    /// `up`, `down`, `unknown`, ... (RFC 2863 operational state).
+    pub state: Option<String>,
+    /// Backed by a device (PCI, USB, virtio), as opposed to one made of software (veth, bridge).
+    pub hardware: bool,
+}
+
+/// All interfaces of this network namespace by name. Empty when sysfs is not there.
+pub fn list() -> Vec<Nic> {
+    let mut nics = sysfs::list(std::path::Path::new("/sys/class/net"));
+    for nic in &mut nics {
+        if let Ok(info) = driver_info(&nic.name) {
+            nic.add(info);
+        }
+    }
+    nics
+}
+
+impl Nic {
+    fn add(&mut self, info: DriverInfo) {
+        let said = |text: String| Some(text).filter(|text| !text.is_empty() && text != "N/A");
+        self.driver = said(info.driver).or(self.driver.take());
+        self.driver_version = said(info.version);
+        self.firmware = said(info.firmware);
+        self.bus = said(info.bus).or(self.bus.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_linux_machine_has_loopback() {
+        let nics = list();
+        let loopback = nics.iter().find(|nic| nic.name == "lo").unwrap();
+        assert!(!loopback.hardware, "loopback is made of software");
+        assert!(loopback.mtu.unwrap() >= 1500, "{loopback:?}");
+    }
+
+    #[test]
+    fn what_ethtool_says_wins_and_its_blanks_do_not() {
+        let mut nic = Nic {
+            driver: Some("from-sysfs".into()),
+            bus: Some("0000:01:00.0".into()),
+            ..Nic::default()
+        };
+        let info = DriverInfo {
+            driver: "mlx5_core".into(),
+            version: "6.8.0".into(),
+            firmware: "N/A".into(),
+            bus: String::new(),
+        };
+        nic.add(info);
+        assert_eq!(nic.driver.as_deref(), Some("mlx5_core"));
+        assert_eq!(nic.firmware, None);
+        assert_eq!(nic.bus.as_deref(), Some("0000:01:00.0"));
+    }
+}

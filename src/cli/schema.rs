@@ -1,0 +1,12 @@
+//! `genie schema`: the JSON schema of scenario files.
+
+/// Arguments of `genie schema`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Prints the schema.
+#[allow(clippy::print_stdout)]
+pub fn run(_: Args) -> i32 {
+    print!("{}", crate::scenario::schema::json());
+    0
+}

@@ -1,0 +1,279 @@
+//! The files of a run folder, and for each table its columns with type, unit and meaning. Writers,
+//! the manifest and `docs/results.md` all follow these lists.
+
+use serde::{Deserialize, Serialize};
+
+/// A column: name, type (`integer`, `number`, `text`, `boolean`), unit or "", meaning.
+pub type Column = (&'static str, &'static str, &'static str, &'static str);
+
+/// `ops.csv`: one row per operation.
+pub const OPS: &[Column] = &[
+    (
+        "index",
+        "integer",
+        "",
+        "place of the operation in the plan, from 0",
+    ),
+    ("op", "text", "", "collective"),
+    ("algorithm", "text", "", "algorithm"),
+    ("communicator", "text", "", "name of the communicator"),
+    ("ranks", "integer", "", "ranks of the communicator"),
+    ("bytes", "integer", "B", "size as nccl-tests counts it"),
+    ("count", "integer", "", "count argument of the call, elements"),
+    ("dtype", "text", "", "element type"),
+    (
+        "redop",
+        "text",
+        "",
+        "reduction operator; empty where nothing is reduced",
+    ),
+    (
+        "root",
+        "integer",
+        "",
+        "position of the root; empty where there is none",
+    ),
+    ("warmup", "integer", "", "iterations before the measured ones"),
+    (
+        "planned_iterations",
+        "integer",
+        "",
+        "iterations that were to be measured",
+    ),
+    ("iterations", "integer", "", "iterations that all ranks finished"),
+    (
+        "complete",
+        "boolean",
+        "",
+        "false: the run ended within the operation",
+    ),
+    (
+        "time_min_us",
+        "number",
+        "us, nominal",
+        "fastest iteration (slowest rank of each)",
+    ),
+    (
+        "time_p50_us",
+        "number",
+        "us, nominal",
+        "median iteration, nearest rank",
+    ),
+    (
+        "time_p99_us",
+        "number",
+        "us, nominal",
+        "99th percentile, nearest rank",
+    ),
+    ("time_mean_us", "number", "us, nominal", "mean iteration"),
+    ("algbw_gbps", "number", "Gbit/s, nominal", "bytes / p50"),
+    (
+        "busbw_gbps",
+        "number",
+        "Gbit/s, nominal",
+        "algbw x nccl-tests' factor",
+    ),
+    (
+        "link_share",
+        "number",
+        "0 to 1",
+        "payload rate of the busiest link / its payload limit",
+    ),
+    (
+        "link_overhead",
+        "number",
+        "share",
+        "largest (counted - payload) / payload of a link direction",
+    ),
+    ("cpu_s", "number", "s", "CPU time of all ranks, user and system"),
+    ("sent_bytes", "integer", "B", "payload that all ranks sent"),
+    (
+        "cpu_s_per_gb",
+        "number",
+        "s/GB",
+        "CPU time per 10^9 payload bytes sent",
+    ),
+    (
+        "cpu_use",
+        "number",
+        "share",
+        "CPU time / (wall time x cores that the ranks can use)",
+    ),
+    (
+        "wrong",
+        "integer",
+        "",
+        "elements found wrong; empty when not verified",
+    ),
+    (
+        "expected_us",
+        "number",
+        "us, nominal",
+        "the plan's expectation: modelled, not measured",
+    ),
+    ("cautions", "text", "", "names of cautions, separated by spaces"),
+];
+
+/// `iterations.csv`: one row per operation, iteration and rank.
+pub const ITERATIONS: &[Column] = &[
+    ("op", "integer", "", "`index` of ops.csv"),
+    ("iteration", "integer", "", "measured iteration, from 0"),
+    ("rank", "integer", "", "rank"),
+    (
+        "start_ns",
+        "integer",
+        "ns, real",
+        "start since the common start of all ranks",
+    ),
+    ("end_ns", "integer", "ns, real", "end, likewise"),
+    ("time_us", "number", "us, nominal", "(end - start) / dilation"),
+];
+
+/// `ranks.csv`: one row per rank.
+pub const RANKS: &[Column] = &[
+    ("rank", "integer", "", "rank"),
+    ("host", "text", "", "name of its host"),
+    (
+        "pid",
+        "integer",
+        "",
+        "process id; empty, like all that follow, for a rank that gave no summary",
+    ),
+    ("core", "integer", "", "core it was pinned to"),
+    ("user_s", "number", "s", "user CPU time"),
+    ("system_s", "number", "s", "system CPU time"),
+    ("sent_bytes", "integer", "B", "payload sent"),
+    ("received_bytes", "integer", "B", "payload received"),
+    ("messages", "integer", "", "messages sent"),
+    ("retransmits", "integer", "", "TCP segments sent again"),
+    ("timers", "integer", "", "timers fired"),
+    (
+        "timer_late_p99_us",
+        "number",
+        "us, real",
+        "lateness of timers, 99th percentile",
+    ),
+    ("max_rss_bytes", "integer", "B", "largest resident set"),
+    ("voluntary_switches", "integer", "", "voluntary context switches"),
+    (
+        "involuntary_switches",
+        "integer",
+        "",
+        "involuntary context switches",
+    ),
+    ("lost", "text", "", "what happened, when it ended before its time"),
+];
+
+/// `links.csv`: one row per link direction and operation, and one for the whole run.
+pub const LINKS: &[Column] = &[
+    ("link", "text", "", "name of the link"),
+    ("direction", "text", "", "`from->to`, names of nodes"),
+    (
+        "op",
+        "integer",
+        "",
+        "`index` of ops.csv; empty: the whole run, set-up included",
+    ),
+    (
+        "counted_bytes",
+        "integer",
+        "B",
+        "bytes of frames counted, warm-up included",
+    ),
+    (
+        "payload_bytes",
+        "number",
+        "B",
+        "payload expected by the plan, warm-up included; empty where an operation did not complete",
+    ),
+    (
+        "drops",
+        "integer",
+        "",
+        "packets that the shaper dropped; whole run only",
+    ),
+];
+
+/// A file of a run folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// File name.
+    pub name: String,
+    /// What it holds.
+    pub what: String,
+    /// Columns, for tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnEntry>,
+}
+
+/// A column as the manifest lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnEntry {
+    /// Name in the header line.
+    pub name: String,
+    /// `integer`, `number`, `text`, `boolean`; an empty field is null.
+    pub r#type: String,
+    /// Unit, empty for none.
+    pub unit: String,
+    /// Meaning.
+    pub what: String,
+}
+
+/// All files of a run folder.
+pub fn files() -> Vec<FileEntry> {
+    let file = |name: &str, what: &str, columns: &[Column]| FileEntry {
+        name: name.into(),
+        what: what.into(),
+        columns: columns.iter().map(entry).collect(),
+    };
+    vec![
+        file("manifest.json", "what was run, where, and how it ended", &[]),
+        file("scenario.toml", "the scenario as resolved", &[]),
+        file("ops.csv", "one row per operation", OPS),
+        file(
+            "iterations.csv",
+            "one row per operation, iteration and rank",
+            ITERATIONS,
+        ),
+        file("ranks.csv", "one row per rank", RANKS),
+        file(
+            "links.csv",
+            "one row per link direction and operation, and for the whole run",
+            LINKS,
+        ),
+        file(
+            "events.jsonl",
+            "every event but progress, one JSON object per line",
+            &[],
+        ),
+    ]
+}
+
+fn entry(column: &Column) -> ColumnEntry {
+    let (name, r#type, unit, what) = *column;
+    ColumnEntry {
+        name: name.into(),
+        r#type: r#type.into(),
+        unit: unit.into(),
+        what: what.into(),
+    }
+}
+
+/// The header line of a table.
+pub fn header(columns: &[Column]) -> String {
+    super::csv::line(columns.iter().map(|column| column.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_docs_list_every_column_as_it_is_here() {
+        let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results.md")).unwrap();
+        for (name, kind, unit, what) in [OPS, ITERATIONS, RANKS, LINKS].concat() {
+            let line = format!("| `{name}` | {kind} | {unit} | {what} |");
+            assert!(docs.contains(&line), "docs/results.md should have: {line}");
+        }
+    }
+}

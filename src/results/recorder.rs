@@ -1,0 +1,229 @@
+//! Writes a run folder as the run happens. Recording never breaks a run: the first failure (disk
+//! full, no permission, folder gone) is remembered, recording stops, and the run says so at its end.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::columns;
+use super::run::{Manifest, Run};
+use super::tables;
+use crate::event::{Event, OpRecord};
+
+/// Consumes the events of a run: keeps the [`Run`] up to date and its folder too.
+#[derive(Debug)]
+pub struct Recorder {
+    run: Run,
+    folder: Option<Folder>,
+    path: PathBuf,
+    /// The folder at `path` is this run's; it may be another's, or none.
+    mine: bool,
+    loss: Option<String>,
+}
+
+impl Recorder {
+    /// Makes `results/<run-id>/` for a run that begins. Does not fail: see [`Recorder::loss`].
+    pub fn start(results: &Path, run: Run) -> Recorder {
+        let path = results.join(run.manifest.run_id.as_str());
+        let made = make_folder(&path);
+        let mut recorder = Recorder {
+            run,
+            folder: None,
+            path,
+            mine: made.is_ok(),
+            loss: None,
+        };
+        match made.and_then(|()| Folder::create(&recorder.path, &recorder.run.manifest)) {
+            Ok(folder) => recorder.folder = Some(folder),
+            Err(error) => recorder.lose("at the start", &error),
+        }
+        recorder
+    }
+
+    /// Takes in one event, and writes it.
+    pub fn record(&mut self, event: &Event) {
+        self.run.apply(event);
+        if let Some(folder) = &mut self.folder
+            && let Err(error) = folder.write(&self.run, event)
+        {
+            self.lose(when(event), &error);
+        }
+        if self.mine && self.loss.is_some() && matches!(event, Event::RunFinished { .. }) {
+            // The manifest may find room where the tables did not, and says what is missing.
+            let _ = write_manifest(&self.path, &self.run.manifest);
+        }
+    }
+
+    /// The run as it is known now.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// The run's folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's folder, when all of the run so far is in it.
+    pub fn stored(&self) -> Option<&Path> {
+        self.loss.is_none().then_some(self.path.as_path())
+    }
+
+    /// What was lost and why, in one sentence; `None` when everything is stored. At the end of the
+    /// run it is among its cautions.
+    pub fn loss(&self) -> Option<&str> {
+        self.loss.as_deref()
+    }
+
+    fn lose(&mut self, when: &str, error: &FolderError) {
+        self.folder = None;
+        let loss = format!("results are not fully stored: {error} ({when}); the figures shown are complete");
+        self.run.add_caution(loss.clone());
+        self.loss = Some(loss);
+    }
+}
+
+fn when(event: &Event) -> &'static str {
+    match event {
+        Event::RunFinished { .. } => "at the end",
+        _ => "during the run",
+    }
+}
+
+/// What could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {source}", path.display())]
+struct FolderError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// A run folder that is being written.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    events: Log,
+    ops: Log,
+    iterations: Log,
+    links: Log,
+}
+
+/// A file that is appended to.
+#[derive(Debug)]
+struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+impl Folder {
+    fn create(path: &Path, manifest: &Manifest) -> Result<Folder, FolderError> {
+        write_manifest(path, manifest)?;
+        Log::create(path, "scenario.toml", &manifest.plan.scenario)?;
+        Log::create(path, "ranks.csv", &columns::header(columns::RANKS))?;
+        Ok(Folder {
+            events: Log::create(path, "events.jsonl", "")?,
+            ops: Log::create(path, "ops.csv", &columns::header(columns::OPS))?,
+            iterations: Log::create(path, "iterations.csv", &columns::header(columns::ITERATIONS))?,
+            links: Log::create(path, "links.csv", &columns::header(columns::LINKS))?,
+            path: path.into(),
+        })
+    }
+
+    fn write(&mut self, run: &Run, event: &Event) -> Result<(), FolderError> {
+        match event {
+            Event::Progress { .. } => return Ok(()),
+            Event::OpFinished(record) => self.write_op(run, record)?,
+            Event::LinkCounters(_) => self.links.append(&tables::link_total_lines(run))?,
+            _ => {}
+        }
+        self.record_event(event)?;
+        if let Event::RunFinished { .. } = event {
+            let ranks = columns::header(columns::RANKS) + &tables::rank_lines(run);
+            replace(&self.path, "ranks.csv", &ranks)?;
+            write_manifest(&self.path, &run.manifest)?;
+        }
+        Ok(())
+    }
+
+    /// One line of `events.jsonl`. Times of iterations are left out: `iterations.csv` has them.
+    fn record_event(&mut self, event: &Event) -> Result<(), FolderError> {
+        let lean = match event {
+            Event::OpFinished(record) => Event::OpFinished(OpRecord {
+                start_ns: Vec::new(),
+                end_ns: Vec::new(),
+                ..record.clone()
+            }),
+            event => event.clone(),
+        };
+        let failed = |error: serde_json::Error| FolderError {
+            path: self.events.path.clone(),
+            source: error.into(),
+        };
+        let line = serde_json::to_string(&lean).map_err(failed)? + "\n";
+        self.events.append(&line)
+    }
+
+    /// Raw times first: `ops.csv` never has a row whose iterations are missing.
+    fn write_op(&mut self, run: &Run, record: &OpRecord) -> Result<(), FolderError> {
+        let plan = &run.manifest.plan;
+        self.iterations
+            .append(&tables::iteration_lines(record, plan.dilation))?;
+        self.links.append(&tables::link_lines(plan, record))?;
+        match run.rows.last().filter(|row| row.index == record.op) {
+            Some(row) => self.ops.append(&tables::op_line(row)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Log {
+    fn create(folder: &Path, name: &str, text: &str) -> Result<Log, FolderError> {
+        let path = folder.join(name);
+        match File::create(&path) {
+            Ok(file) => {
+                let mut log = Log { path, file };
+                log.append(text)?;
+                Ok(log)
+            }
+            Err(source) => Err(FolderError { path, source }),
+        }
+    }
+
+    fn append(&mut self, text: &str) -> Result<(), FolderError> {
+        let written = self.file.write_all(text.as_bytes());
+        written.map_err(|source| FolderError {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), FolderError> {
+    let failed = |error: serde_json::Error| FolderError {
+        path: folder.join("manifest.json"),
+        source: error.into(),
+    };
+    let text = serde_json::to_string_pretty(manifest).map_err(failed)? + "\n";
+    replace(folder, "manifest.json", &text)
+}
+
+/// Makes the folder of a run. A folder that is there already is another run's.
+fn make_folder(path: &Path) -> Result<(), FolderError> {
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let made = made.and_then(|()| fs::create_dir(path));
+    made.map_err(|source| FolderError {
+        path: path.into(),
+        source,
+    })
+}
+
+/// Readers see the old file or the new one, never a part. Does not bring a vanished folder back.
+fn replace(folder: &Path, name: &str, text: &str) -> Result<(), FolderError> {
+    let path = folder.join(name);
+    let half = folder.join(format!(".{name}.new"));
+    let written = fs::write(&half, text).and_then(|()| fs::rename(&half, &path));
+    if written.is_err() {
+        let _ = fs::remove_file(&half);
+    }
+    written.map_err(|source| FolderError { path, source })
+}

@@ -1,0 +1,271 @@
+//! A run in memory: its manifest, rows, ranks and links. The same type is built from events while
+//! the run goes on and by the reader from its folder, so live and stored reports cannot differ.
+
+use serde::{Deserialize, Serialize};
+
+use super::cautions;
+use super::environment::Environment;
+use super::run_id::RunId;
+use super::summary::Row;
+use crate::event::{Calibration, Event, LinkCount, RankLoss, RankSummary, Status};
+use crate::scenario::plan::Plan;
+
+/// The format of run folders that this genie writes; it reads all up to this.
+pub const FORMAT: u32 = 1;
+
+/// Everything that is known of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// What `manifest.json` holds.
+    pub manifest: Manifest,
+    /// One row per operation that was begun and ended, in order.
+    pub rows: Vec<Row>,
+    /// Summaries of ranks that ended well, in order of arrival.
+    pub ranks: Vec<RankSummary>,
+    /// Counted bytes per link over the whole run; empty when the fabric does not count.
+    pub links: Vec<LinkCount>,
+    /// Cautions that events carried; [`Manifest::cautions`] has all.
+    said: Vec<String>,
+}
+
+/// What `manifest.json` holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the folder's format.
+    pub format: u32,
+    /// Run id.
+    pub run_id: RunId,
+    /// Name of the scenario.
+    pub scenario: String,
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// Seconds from start to end.
+    pub duration_s: Option<f64>,
+    /// Running, or how it ended.
+    pub status: State,
+    /// Why it did not complete.
+    pub reason: Option<String>,
+    /// Exit code of the process.
+    pub exit_code: Option<i32>,
+    /// What the reader must know.
+    pub cautions: Vec<String>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The process that recorded it.
+    pub process: Process,
+    /// Stages of bring-up and tear-down.
+    pub stages: Vec<Stage>,
+    /// What the emulated links were found to be.
+    pub calibration: Option<Calibration>,
+    /// Ranks that ended before their time.
+    pub lost_ranks: Vec<RankLoss>,
+    /// Links that vanished.
+    pub lost_links: Vec<String>,
+    /// The machine.
+    pub environment: Environment,
+    /// Files of the folder and the columns of those that are tables.
+    pub files: Vec<super::columns::FileEntry>,
+    /// What was to be played.
+    pub plan: Plan,
+}
+
+/// Running, or how a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not over.
+    Running,
+    /// Its process ended without saying so. Never stored; found out by the reader.
+    Interrupted,
+    /// Everything planned was played.
+    Completed,
+    /// Some operations have results.
+    Partial,
+    /// None has.
+    Failed,
+}
+
+/// The process that records a run, by which a reader knows whether it still does.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id.
+    pub pid: u32,
+    /// Clock ticks from boot to the start of the process (proc_pid_stat(5), field 22).
+    pub start_ticks: u64,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+}
+
+/// A stage of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name, as [`Event::Stage`] has it.
+    pub stage: String,
+    /// Seconds from the start of `genie run` to its end.
+    pub at_s: f64,
+    /// What there was to say.
+    pub detail: String,
+}
+
+impl Run {
+    /// A run that begins now.
+    pub fn new(id: RunId, plan: Plan, environment: Environment) -> Run {
+        let manifest = Manifest {
+            format: FORMAT,
+            run_id: id,
+            scenario: plan.name.clone(),
+            started_at: format!("{:.3}", jiff::Timestamp::now()),
+            duration_s: None,
+            status: State::Running,
+            reason: None,
+            exit_code: None,
+            cautions: plan.cautions.clone(),
+            seed: plan.seed,
+            process: Process::this(),
+            stages: Vec::new(),
+            calibration: None,
+            lost_ranks: Vec::new(),
+            lost_links: Vec::new(),
+            environment,
+            files: super::columns::files(),
+            plan,
+        };
+        Run::read(manifest)
+    }
+
+    /// A run of which only the manifest is known yet.
+    pub(super) fn read(manifest: Manifest) -> Run {
+        Run {
+            manifest,
+            rows: Vec::new(),
+            ranks: Vec::new(),
+            links: Vec::new(),
+            said: Vec::new(),
+        }
+    }
+
+    /// Takes in one event.
+    pub fn apply(&mut self, event: &Event) {
+        let manifest = &mut self.manifest;
+        match event {
+            Event::RunStarted { at, .. } => manifest.started_at.clone_from(at),
+            Event::Stage { stage, at_s, detail } => {
+                let (stage, detail) = (stage.clone(), detail.clone());
+                manifest.stages.push(Stage {
+                    stage,
+                    at_s: *at_s,
+                    detail,
+                });
+            }
+            Event::Calibrated(calibration) => manifest.calibration = Some(calibration.clone()),
+            Event::OpStarted { .. } | Event::Progress { .. } => {}
+            Event::OpFinished(record) => {
+                let cores = manifest.environment.usable_cores;
+                self.rows.extend(Row::of(&manifest.plan, cores, record));
+            }
+            Event::RankLost(loss) => manifest.lost_ranks.push(loss.clone()),
+            Event::LinkLost { link, .. } => manifest.lost_links.push(link.clone()),
+            Event::Caution { text } => self.said.push(text.clone()),
+            Event::RankFinished(summary) => self.ranks.push(summary.clone()),
+            Event::LinkCounters(links) => self.links.clone_from(links),
+            Event::RunFinished {
+                status,
+                reason,
+                at_s,
+                exit_code,
+            } => {
+                manifest.status = (*status).into();
+                manifest.reason.clone_from(reason);
+                manifest.duration_s = Some(*at_s);
+                manifest.exit_code = Some(*exit_code);
+                self.draw_cautions();
+            }
+        }
+    }
+
+    /// Makes the manifest's cautions from all that is known now.
+    pub(super) fn draw_cautions(&mut self) {
+        self.manifest.cautions = cautions::of_run(self, &self.said);
+    }
+
+    /// Adds a caution that is not an event's.
+    pub fn add_caution(&mut self, text: String) {
+        if !self.manifest.cautions.contains(&text) {
+            self.manifest.cautions.push(text.clone());
+            self.said.push(text);
+        }
+    }
+
+    /// Name of the host of a rank.
+    pub fn host_of(&self, rank: u32) -> &str {
+        let plan = &self.manifest.plan;
+        let place = plan.ranks.get(rank as usize);
+        place
+            .and_then(|place| plan.network.nodes.get(place.host))
+            .map_or("", |node| node.name.as_str())
+    }
+
+    /// Mean bus bandwidth over the rows that have one, Gbit/s, as nccl-tests ends its tables.
+    pub fn mean_busbw_gbps(&self) -> Option<f64> {
+        let bandwidths: Vec<f64> = self.rows.iter().filter_map(|row| row.busbw_gbps).collect();
+        (!bandwidths.is_empty()).then(|| bandwidths.iter().sum::<f64>() / bandwidths.len() as f64)
+    }
+
+    /// CPU seconds of all ranks per 10^9 payload bytes sent, over all rows.
+    pub fn cpu_s_per_gb(&self) -> Option<f64> {
+        let sent: u64 = self.rows.iter().map(|row| row.sent_bytes).sum();
+        let cpu_s: f64 = self.rows.iter().map(|row| row.cpu_s).sum();
+        (sent > 0).then(|| cpu_s / (sent as f64 / 1e9))
+    }
+
+    /// Elements found wrong in all rows; `None` when nothing was verified.
+    pub fn wrong(&self) -> Option<u64> {
+        self.rows.iter().filter_map(|row| row.wrong).reduce(|a, b| a + b)
+    }
+}
+
+impl From<Status> for State {
+    fn from(status: Status) -> State {
+        match status {
+            Status::Completed => State::Completed,
+            Status::Partial => State::Partial,
+            Status::Failed => State::Failed,
+        }
+    }
+}
+
+impl Process {
+    /// This process.
+    pub fn this() -> Process {
+        let pid = std::process::id();
+        Process {
+            pid,
+            start_ticks: start_ticks(pid).unwrap_or(0),
+            boot_id: boot_id(),
+        }
+    }
+
+    /// Whether it runs on this machine now. Another machine's processes (a shared results folder)
+    /// cannot be seen and count as gone.
+    pub fn is_alive(&self) -> bool {
+        self.boot_id == boot_id() && start_ticks(self.pid) == Some(self.start_ticks)
+    }
+}
+
+fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
+/// proc_pid_stat(5): field 22; the second field is in brackets and may hold anything. A zombie is
+/// as good as gone.
+fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}

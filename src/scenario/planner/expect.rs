@@ -1,0 +1,173 @@
+//! Bytes per link and the time that an operation must take at least. Modelled, never measured.
+//!
+//! time = max over links of payload bytes / (rate x payload limit)
+//!        + rounds x max over flows of the sum over the path of (delay + one frame / rate),
+//! where the payload limit at MTU m is (m - 52) / (m + 14): IPv4 and TCP headers with timestamps
+//! take 52 bytes of a packet, Ethernet 14 around it; and a frame is one segment of a message.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::scenario::plan::{Communicator, Expected, RankPlace};
+use crate::scenario::units::Bandwidth;
+use crate::system::collective::{Flow, Traffic};
+
+use super::network::Wired;
+
+/// IPv4 (20), TCP (20) and its timestamps option (12), bytes.
+const IP_TCP_HEADERS: f64 = 52.0;
+/// Ethernet header, bytes; preamble, checksum and gap are not shaped and not counted.
+const ETHERNET_HEADER: f64 = 14.0;
+
+/// What operations are laid on.
+pub struct Ground<'a> {
+    /// The network.
+    pub wired: &'a Wired,
+    /// Where ranks are.
+    pub ranks: &'a [RankPlace],
+    /// The communicators.
+    pub communicators: &'a [Communicator],
+    /// Connections between two ranks; bytes are taken to spread evenly over them.
+    pub channels: u32,
+    /// Real over nominal time.
+    pub dilation: f64,
+}
+
+/// Payload bytes of one operation on each link, by direction.
+pub type LinkBytes = Vec<[f64; 2]>;
+
+impl Ground<'_> {
+    /// Bytes per link and the expected time of an operation with this traffic in this communicator.
+    pub fn expect(&self, traffic: &Traffic, communicator: &Communicator) -> (LinkBytes, Expected) {
+        let loads = self.loads(traffic, communicator);
+        let mut link_bytes = vec![[0.0; 2]; self.wired.network.links.len()];
+        let mut latency: f64 = 0.0;
+        for (address, sources) in &loads {
+            self.spread(*address, sources, &mut link_bytes);
+            for (node, load) in sources {
+                latency = latency.max(self.latency(*node, *address, load.largest_message));
+            }
+        }
+        let expected = self.expected(&link_bytes, latency, traffic.rounds);
+        (link_bytes, expected)
+    }
+
+    /// What each node injects for each address.
+    fn loads(
+        &self,
+        traffic: &Traffic,
+        communicator: &Communicator,
+    ) -> BTreeMap<usize, BTreeMap<usize, Load>> {
+        let routed = &self.wired.routing.addresses;
+        let numbers: HashMap<Ipv4Addr, usize> = routed.iter().enumerate().map(|(n, a)| (a.ip, n)).collect();
+        let place = |position: u32| &self.ranks[communicator.ranks[position as usize] as usize];
+        let mut loads: BTreeMap<usize, BTreeMap<usize, Load>> = BTreeMap::new();
+        for flow in &traffic.flows {
+            let (from, to) = (place(flow.from), place(flow.to));
+            if from.host == to.host {
+                continue;
+            }
+            for (address, share) in shares(&to.addresses, self.channels) {
+                if let IpAddr::V4(ip) = address
+                    && let Some(number) = numbers.get(&ip)
+                {
+                    let load = loads.entry(*number).or_default().entry(from.host).or_default();
+                    load.add(flow, share);
+                }
+            }
+        }
+        loads
+    }
+
+    /// Carries what nodes inject for one address along its equal-cost paths, in equal parts, the
+    /// farthest nodes first.
+    fn spread(&self, address: usize, sources: &BTreeMap<usize, Load>, link_bytes: &mut LinkBytes) {
+        let (graph, routing) = (&self.wired.graph, &self.wired.routing);
+        let hops = |node: usize| routing.hops(node, address);
+        let mut waiting: BTreeMap<(u16, usize), f64> = BTreeMap::new();
+        waiting.extend(
+            sources
+                .iter()
+                .map(|(node, load)| ((hops(*node), *node), load.bytes)),
+        );
+        while let Some(((_, node), bytes)) = waiting.pop_last() {
+            let next = routing.next(graph, node, address);
+            for link in &next {
+                let part = bytes / next.len() as f64;
+                link_bytes[*link][graph.links[*link].direction_from(node)] += part;
+                let far = graph.links[*link].far(node);
+                if far != routing.addresses[address].node {
+                    *waiting.entry((hops(far), far)).or_default() += part;
+                }
+            }
+        }
+    }
+
+    /// One-way time of a small message to an address, seconds: delay and one frame on every link.
+    fn latency(&self, from: usize, address: usize, message: f64) -> f64 {
+        let (graph, routing) = (&self.wired.graph, &self.wired.routing);
+        let segment = message.min(f64::from(self.wired.network.mtu) - IP_TCP_HEADERS);
+        let frame = segment + IP_TCP_HEADERS + ETHERNET_HEADER;
+        let (mut node, mut seconds) = (from, 0.0);
+        while let Some(link) = routing.next(graph, node, address).first() {
+            let wire = graph.links[*link].wire;
+            seconds += wire.delay.seconds() + wire.rate.map_or(0.0, |rate| frame / rate.bytes_per_second());
+            node = graph.links[*link].far(node);
+        }
+        seconds
+    }
+
+    fn expected(&self, link_bytes: &LinkBytes, latency: f64, rounds: u32) -> Expected {
+        let mut busiest = None;
+        let mut wire = 0.0;
+        for (number, (link, bytes)) in self.wired.network.links.iter().zip(link_bytes).enumerate() {
+            let Some(rate) = link.rate else {
+                continue;
+            };
+            for (direction, bytes) in (0u8..).zip(bytes) {
+                let seconds = bytes / payload_limit(rate, self.wired.network.mtu);
+                if seconds > wire {
+                    (wire, busiest) = (seconds, Some((number, direction)));
+                }
+            }
+        }
+        let seconds = wire + f64::from(rounds) * latency;
+        let limited = seconds > 0.0;
+        Expected {
+            seconds: limited.then_some(seconds),
+            wire_share: limited.then(|| wire / seconds),
+            busiest,
+            rounds,
+        }
+    }
+}
+
+/// Payload bytes per second that a link of this rate can carry in full-size segments.
+pub fn payload_limit(rate: Bandwidth, mtu: u32) -> f64 {
+    rate.bytes_per_second() * (f64::from(mtu) - IP_TCP_HEADERS) / (f64::from(mtu) + ETHERNET_HEADER)
+}
+
+/// What a node sends to an address.
+#[derive(Debug, Default, Clone, Copy)]
+struct Load {
+    bytes: f64,
+    largest_message: f64,
+}
+
+impl Load {
+    fn add(&mut self, flow: &Flow, share: f64) {
+        self.bytes += flow.bytes as f64 * share;
+        let message = flow.bytes as f64 / flow.messages.max(1) as f64;
+        self.largest_message = self.largest_message.max(message);
+    }
+}
+
+/// The addresses that channels use and the share of the channels on each.
+fn shares(addresses: &[IpAddr], channels: u32) -> Vec<(IpAddr, f64)> {
+    let count = addresses.len().max(1);
+    let used = addresses.iter().take(channels as usize).enumerate();
+    let channels = channels as usize;
+    let on = |number: usize| (channels - number).div_ceil(count);
+    used.map(|(number, address)| (*address, on(number) as f64 / channels as f64))
+        .collect()
+}

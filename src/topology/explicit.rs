@@ -1,0 +1,103 @@
+//! Explicit hosts, switches and links.
+
+use std::collections::HashMap;
+
+use super::build::Problem;
+use super::graph::{Graph, Wire};
+use super::spec::Topology;
+
+/// The graph of the spec's explicit nodes and links.
+pub fn explicit(spec: &Topology) -> Result<Graph, Vec<Problem>> {
+    let mut graph = Graph::default();
+    let mut problems = Vec::new();
+    let mut seen: HashMap<&str, (usize, String)> = HashMap::new();
+    let hosts = spec
+        .host
+        .iter()
+        .enumerate()
+        .map(|(i, node)| (format!("host[{i}].name"), node, true));
+    let switches = spec
+        .switch
+        .iter()
+        .enumerate()
+        .map(|(i, node)| (format!("switch[{i}].name"), node, false));
+    for (path, node, is_host) in hosts.chain(switches) {
+        problems.extend(bad_name(&path, &node.name));
+        if let Some((_, first)) = seen.get(node.name.as_str()) {
+            problems.push(
+                Problem::new(path, format!("a second node named `{}`", node.name))
+                    .related(first, "the first"),
+            );
+            continue;
+        }
+        let number = if is_host {
+            graph.host(&node.name)
+        } else {
+            graph.switch(&node.name)
+        };
+        seen.insert(&node.name, (number, path));
+    }
+    let names: Vec<String> = graph.nodes.iter().map(|node| node.name.clone()).collect();
+    let mut links: HashMap<String, usize> = HashMap::new();
+    for (number, link) in spec.link.iter().enumerate() {
+        let find = |end: usize| match seen.get(link.ends[end].as_str()) {
+            Some((node, _)) => Ok(*node),
+            None => {
+                let message = format!("there is no host or switch named `{}`", link.ends[end]);
+                Err(Problem::new(format!("link[{number}].ends[{end}]"), message)
+                    .candidates(&link.ends[end], &names))
+            }
+        };
+        let (a, b) = match (find(0), find(1)) {
+            (Ok(a), Ok(b)) => (a, b),
+            (a, b) => {
+                problems.extend(a.err().into_iter().chain(b.err()));
+                continue;
+            }
+        };
+        if a == b {
+            let message = format!("a link of `{}` with itself", link.ends[0]);
+            problems.push(Problem::new(format!("link[{number}].ends"), message));
+            continue;
+        }
+        let name = link.name.clone().unwrap_or_else(|| unused(&links, &link.ends));
+        if let Some(name) = &link.name {
+            problems.extend(bad_name(&format!("link[{number}].name"), name));
+        }
+        if let Some(first) = links.insert(name.clone(), number) {
+            let problem = Problem::new(
+                format!("link[{number}].name"),
+                format!("a second link named `{name}`"),
+            );
+            problems.push(problem.related(&format!("link[{first}]"), "the first"));
+        }
+        let wire = Wire {
+            rate: link.rate.0,
+            delay: link.delay,
+        };
+        graph.named_link(name, a, b, wire);
+    }
+    if problems.is_empty() {
+        Ok(graph)
+    } else {
+        Err(problems)
+    }
+}
+
+/// `a-b`, and for parallel links `a-b.2`, `a-b.3`, ...
+fn unused(links: &HashMap<String, usize>, ends: &[String; 2]) -> String {
+    let plain = format!("{}-{}", ends[0], ends[1]);
+    let numbered = (2..).map(|number| format!("{plain}.{number}"));
+    let mut names = std::iter::once(plain.clone()).chain(numbered);
+    names.find(|name| !links.contains_key(name)).unwrap_or(plain)
+}
+
+fn bad_name(path: &str, name: &str) -> Option<Problem> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let good = (1..=32).contains(&name.len())
+        && name.chars().all(plain)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let message =
+        format!("`{name}` is no name: up to 32 letters, digits, `-`, `_` and `.`, a letter or digit first");
+    (!good).then(|| Problem::new(path, message))
+}

@@ -1,0 +1,158 @@
+//! What people and programs see of a run: snapshots of the table and of the JSON object, live and
+//! from disk.
+
+mod results_fixture;
+
+use std::path::Path;
+
+use genie::event::{Event, RankLoss, Status};
+use genie::report::live::{Live, Output};
+use genie::report::style::Style;
+use genie::report::{json, terminal};
+use genie::results::{Recorder, Run, Store};
+use genie::scenario::plan::{FabricKind, Plan};
+use results_fixture as made;
+
+fn played(plan: &Plan, events: &[Event]) -> Run {
+    let mut run = made::run(plan.clone());
+    events.iter().for_each(|event| run.apply(event));
+    run
+}
+
+fn table(run: &Run, width: usize) -> String {
+    let mut out = Vec::new();
+    let style = Style { width, colour: false };
+    let folder = Path::new("results/20261122-153254-k3v9x");
+    terminal::show(&mut out, run, Some(folder), style).expect("memory takes all");
+    let text = String::from_utf8(out).expect("tables are text");
+    for line in text.lines() {
+        assert!(line.chars().count() <= width, "wider than {width}: {line}");
+    }
+    text
+}
+
+#[test]
+fn a_completed_run() {
+    let plan = made::plan();
+    let run = played(&plan, &made::completed(&plan));
+    insta::assert_snapshot!("completed-120", table(&run, 120));
+    insta::assert_snapshot!("completed-80", table(&run, 80));
+    insta::assert_snapshot!("completed-json", json::text(&run, Some("results/x".as_ref())));
+}
+
+#[test]
+fn a_dilated_run_reports_nominal_figures() {
+    let mut plan = made::plan();
+    let plain = played(&plan, &made::completed(&plan));
+    plan.dilation = 100.0;
+    let dilated = played(&plan, &made::completed(&plan));
+    for (plain, dilated) in plain.rows.iter().zip(&dilated.rows) {
+        let (plain, dilated) = (plain.time.unwrap().p50, dilated.time.unwrap().p50);
+        // Ranks differ by real nanoseconds in the fixture, so the times differ by rounding.
+        assert!((plain - dilated).abs() < 0.01, "{plain} {dilated}");
+    }
+    insta::assert_snapshot!("dilated-120", table(&dilated, 120));
+}
+
+#[test]
+fn a_verified_run_with_wrong_elements() {
+    let mut plan = made::plan();
+    plan.testbed.verify = true;
+    let mut events = made::completed(&plan);
+    for event in &mut events {
+        if let Event::OpFinished(record) = event
+            && record.op == 1
+        {
+            record.wrong = vec![0, 3, 0, 0];
+        }
+    }
+    let run = played(&plan, &events);
+    assert_eq!(run.wrong(), Some(3));
+    insta::assert_snapshot!("verified-120", table(&run, 120));
+}
+
+#[test]
+fn a_partial_run_on_a_small_busy_machine() {
+    let plan = made::plan();
+    let mut run = made::run(plan.clone());
+    run.manifest.environment.usable_cores = 2;
+    run.manifest.environment.load[0] = 1.9;
+    let loss = RankLoss {
+        rank: 2,
+        host: "h2".into(),
+        what: "killed by signal 9".into(),
+        operation: "all-reduce ring 64 MiB, iteration 3 of 10".into(),
+        waiting: vec![(3, 2), (0, 3)],
+        at_s: 4.25,
+    };
+    let mut first = made::record(&plan, 0, &made::around(120.0));
+    first.end_ns[0][9] += 400_000;
+    let mut second = made::record(&plan, 1, &[846_000.0, 847_000.0]);
+    second.cpu_s = vec![0.85; 4];
+    let events = [
+        made::started(),
+        made::calibrated(0.95e9, 700.0),
+        Event::OpFinished(first),
+        Event::Caution {
+            text: "congestion control bbr is not available; cubic is used".into(),
+        },
+        Event::RankLost(loss),
+        Event::OpFinished(second),
+        made::rank_finished(0),
+        made::finished(Status::Partial, Some("rank 2 (h2) was killed by signal 9"), 4),
+    ];
+    events.iter().for_each(|event| run.apply(event));
+    assert_eq!(
+        run.rows[1].link_overhead, None,
+        "it is not known how much an incomplete operation sent"
+    );
+    insta::assert_snapshot!("partial-100", table(&run, 100));
+    insta::assert_snapshot!("partial-json", json::text(&run, None));
+}
+
+#[test]
+fn a_run_on_the_hosts_own_interfaces_has_no_limit() {
+    let mut plan = made::plan();
+    plan.testbed.fabric = FabricKind::Host;
+    plan.network.links.clear();
+    plan.network.nodes.truncate(1);
+    plan.ranks.iter_mut().for_each(|place| place.host = 0);
+    for op in &mut plan.ops {
+        op.link_bytes.clear();
+        op.expected.seconds = None;
+    }
+    let mut events = made::completed(&plan);
+    events.retain(|event| !matches!(event, Event::Calibrated(_)));
+    let run = played(&plan, &events);
+    assert!(
+        run.rows
+            .iter()
+            .all(|row| row.link_share.is_none() && row.link_overhead.is_none())
+    );
+    insta::assert_snapshot!("host-120", table(&run, 120));
+}
+
+#[test]
+fn live_output_and_show_are_the_same() {
+    let plan = made::plan();
+    let results = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::start(results.path(), made::run(plan.clone()));
+    let (mut rows, mut object) = (Vec::new(), Vec::new());
+    let mut live = Live::new(&mut rows, recorder.run(), Output::Table(Style::PLAIN), false);
+    let mut programs = Live::new(&mut object, recorder.run(), Output::Json, false);
+    for event in made::completed(&plan) {
+        recorder.record(&event);
+        live.event(&recorder, &event);
+        programs.event(&recorder, &event);
+    }
+    drop((live, programs));
+    assert_eq!(recorder.loss(), None);
+    let stored = Store::new(results.path()).open("k3").unwrap();
+    let mut shown = Vec::new();
+    terminal::show(&mut shown, &stored, recorder.stored(), Style::PLAIN).unwrap();
+    assert_eq!(String::from_utf8(rows), String::from_utf8(shown));
+    assert_eq!(
+        String::from_utf8(object).unwrap(),
+        json::text(&stored, recorder.stored())
+    );
+}
