@@ -66,7 +66,7 @@ fn parameters(spec: &FabricSpec, number: usize) -> Vec<Parameter> {
         may("ipv4/tcp_wmem", "4096 65536 33554432"),
         // Refused where the machine does not allow the algorithm to all; routes name it as well.
         may("ipv4/tcp_congestion_control", &spec.congestion_control),
-        may(steering::DEFAULT_MASK, &steering::processors()),
+        may(steering::DEFAULT_MASK, &steering::all_processors()),
     ]
 }
 
@@ -318,11 +318,11 @@ impl Fabric {
     }
 
     fn steer(&mut self) {
-        let set_by_default = Path::new("/proc/sys/net").join(steering::DEFAULT_MASK).exists();
-        if set_by_default || thread::available_parallelism().is_ok_and(|count| count.get() == 1) {
+        if thread::available_parallelism().is_ok_and(|count| count.get() == 1) {
             return;
         }
-        if let Err(e) = self.steer_ports() {
+        let set_by_default = Path::new("/proc/sys/net").join(steering::DEFAULT_MASK).exists();
+        if let (Err(e), false) = (self.steer_ports(), set_by_default) {
             let caution = format!("packets of a flow may overtake each other: no receive steering: {e}");
             self.cautions.push(caution);
         }

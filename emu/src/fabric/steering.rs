@@ -1,7 +1,8 @@
-//! Receive packet steering: all packets of a flow are received on one processor.
+//! Receive packet steering: each link's packets are received on one processor.
 //!
 //! Without it packets that were sent on two processors overtake each other at a veth's far end, which
-//! TCP takes for loss.
+//! TCP takes for loss. Links take turns among the processors: the kernel's own choice, by a hash of the
+//! flow, leaves processors idle when flows are few.
 
 use std::os::fd::AsFd;
 use std::{fs, io, thread};
@@ -13,14 +14,18 @@ use nix::unistd::Pid;
 use super::Fabric;
 use crate::namespace::enter;
 
-/// The mask for interfaces made later in a namespace, below `/proc/sys/net` (Linux 6.3 and newer).
+/// The mask (all processors) for interfaces made later in a namespace, below `/proc/sys/net` (Linux 6.3 and newer).
 pub(super) const DEFAULT_MASK: &str = "core/rps_default_mask";
 
-/// The processors that this process may use, as the kernel writes masks.
-pub(super) fn processors() -> String {
+/// The processors that this process may use.
+fn processors() -> Vec<usize> {
     let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
-    let numbers = (0..CpuSet::count()).filter(|&number| allowed.is_set(number).unwrap_or(false));
-    mask(numbers)
+    (0..CpuSet::count()).filter(|&number| allowed.is_set(number).unwrap_or(false)).collect()
+}
+
+/// All of them, as the kernel writes masks.
+pub(super) fn all_processors() -> String {
+    mask(processors().into_iter())
 }
 
 /// Groups of 32 bits in hexadecimal, the highest first.
@@ -35,9 +40,10 @@ fn mask(processors: impl Iterator<Item = usize>) -> String {
 }
 
 impl Fabric {
-    /// Steers receiving on every port through sysfs, for kernels without [`DEFAULT_MASK`].
+    /// Gives each link a processor, by turns, through sysfs.
     pub(super) fn steer_ports(&self) -> io::Result<()> {
-        let mask = processors();
+        let processors = processors();
+        let of_link = |link: usize| mask([processors[link % processors.len()]].into_iter());
         // Sysfs shows the network namespace of whoever mounted it, so it is mounted for each, out of
         // others' sight.
         let work = || -> io::Result<()> {
@@ -55,7 +61,7 @@ impl Fabric {
                 mount(Some("sysfs"), "/sys", Some("sysfs"), flags, None::<&str>)?;
                 for (link, side) in ends {
                     let name = &self.spec.links[link].ends[side].1;
-                    fs::write(format!("/sys/class/net/{name}/queues/rx-0/rps_cpus"), &mask)?;
+                    fs::write(format!("/sys/class/net/{name}/queues/rx-0/rps_cpus"), of_link(link + side * (processors.len() - 1)))?;
                 }
                 umount2("/sys", MntFlags::MNT_DETACH)?;
             }
