@@ -22,13 +22,9 @@ use findings::Findings;
 pub fn build(loaded: &Loaded) -> Result<Plan, Diagnostics> {
     let mut findings = Findings::new(loaded);
     let plan = resolve(loaded, &mut findings);
-    let refused = |list| Diagnostics {
-        sources: loaded.sources.clone(),
-        list,
-    };
     match plan {
         Some(plan) if findings.wrong.is_empty() => Ok(plan),
-        _ => Err(refused(findings.wrong)),
+        _ => Err(Diagnostics::new(loaded.sources.clone(), findings.wrong)),
     }
 }
 
