@@ -61,7 +61,7 @@ pub enum Event {
     /// Per-rank summary at its end.
     RankFinished(RankSummary),
     /// Bytes counted on the emulated links over the whole run.
-    LinkCounters(Vec<LinkCount>),
+    LinkCounters(#[serde(with = "link_counts")] Vec<LinkCount>),
     /// The run is over; always the last event.
     RunFinished {
         /// How it ended.
@@ -191,4 +191,24 @@ pub struct LinkCount {
     pub bytes: [u64; 2],
     /// Packets dropped by the shaper in each direction.
     pub drops: [u64; 2],
+}
+
+/// A tagged event cannot hold a bare list: it is written as `{"event":"link-counters","links":[...]}`.
+mod link_counts {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::LinkCount;
+
+    #[derive(Serialize, Deserialize)]
+    struct Named<T> {
+        links: T,
+    }
+
+    pub(super) fn serialize<S: Serializer>(links: &[LinkCount], serializer: S) -> Result<S::Ok, S::Error> {
+        Named { links }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Vec<LinkCount>, D::Error> {
+        Named::deserialize(deserializer).map(|named| named.links)
+    }
 }

@@ -3,6 +3,8 @@
 
 mod results_fixture;
 
+use std::path::Path;
+
 use genie::event::{Event, RankLoss, Status};
 use genie::report::live::{Live, Output};
 use genie::report::style::Style;
@@ -20,8 +22,9 @@ fn played(plan: &Plan, events: &[Event]) -> Run {
 fn table(run: &Run, width: usize) -> String {
     let mut out = Vec::new();
     let style = Style { width, colour: false };
-    terminal::show(&mut out, run, Some("results/20261122-153254-k3v9x".as_ref()), style).unwrap();
-    let text = String::from_utf8(out).unwrap();
+    let folder = Path::new("results/20261122-153254-k3v9x");
+    terminal::show(&mut out, run, Some(folder), style).expect("memory takes all");
+    let text = String::from_utf8(out).expect("tables are text");
     for line in text.lines() {
         assert!(line.chars().count() <= width, "wider than {width}: {line}");
     }
@@ -90,14 +93,19 @@ fn a_partial_run_on_a_small_busy_machine() {
         made::started(),
         made::calibrated(0.95e9, 700.0),
         Event::OpFinished(first),
-        Event::Caution { text: "congestion control bbr is not available; cubic is used".into() },
+        Event::Caution {
+            text: "congestion control bbr is not available; cubic is used".into(),
+        },
         Event::RankLost(loss),
         Event::OpFinished(second),
         made::rank_finished(0),
         made::finished(Status::Partial, Some("rank 2 (h2) was killed by signal 9"), 4),
     ];
     events.iter().for_each(|event| run.apply(event));
-    assert_eq!(run.rows[1].link_overhead, None, "it is not known how much an incomplete operation sent");
+    assert_eq!(
+        run.rows[1].link_overhead, None,
+        "it is not known how much an incomplete operation sent"
+    );
     insta::assert_snapshot!("partial-100", table(&run, 100));
     insta::assert_snapshot!("partial-json", json::text(&run, None));
 }
@@ -116,7 +124,11 @@ fn a_run_on_the_hosts_own_interfaces_has_no_limit() {
     let mut events = made::completed(&plan);
     events.retain(|event| !matches!(event, Event::Calibrated(_)));
     let run = played(&plan, &events);
-    assert!(run.rows.iter().all(|row| row.link_share.is_none() && row.link_overhead.is_none()));
+    assert!(
+        run.rows
+            .iter()
+            .all(|row| row.link_share.is_none() && row.link_overhead.is_none())
+    );
     insta::assert_snapshot!("host-120", table(&run, 120));
 }
 
@@ -139,5 +151,8 @@ fn live_output_and_show_are_the_same() {
     let mut shown = Vec::new();
     terminal::show(&mut shown, &stored, recorder.stored(), Style::PLAIN).unwrap();
     assert_eq!(String::from_utf8(rows), String::from_utf8(shown));
-    assert_eq!(String::from_utf8(object).unwrap(), json::text(&stored, recorder.stored()));
+    assert_eq!(
+        String::from_utf8(object).unwrap(),
+        json::text(&stored, recorder.stored())
+    );
 }

@@ -33,3 +33,17 @@ pub fn run(args: &RunsArgs) -> Result<(), FindError> {
     };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_results_folder_is_an_empty_list_and_a_file_is_an_error() {
+        let args = |results: PathBuf| RunsArgs { results, json: true };
+        assert!(run(&args("/nonexistent/results".into())).is_ok());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = run(&args(file.path().into())).unwrap_err();
+        assert!(error.to_string().starts_with("cannot read "), "{error}");
+    }
+}

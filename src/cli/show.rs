@@ -38,3 +38,21 @@ pub fn run(args: &ShowArgs) -> Result<(), FindError> {
     };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_not_there_is_an_error_with_help() {
+        let results = tempfile::tempdir().unwrap();
+        let args = ShowArgs {
+            run: "latest".into(),
+            results: results.path().into(),
+            json: false,
+        };
+        let error = run(&args).unwrap_err();
+        assert!(error.to_string().starts_with("there are no runs in "), "{error}");
+        assert!(error.help().contains("--results"), "{}", error.help());
+    }
+}

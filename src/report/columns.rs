@@ -2,9 +2,9 @@
 //! written. Widths are fixed by the plan before the first row, so rows can be printed as they come.
 
 use crate::network::message::Rank;
-use crate::results::summary::{Row, name_of};
+use crate::results::summary::{Row, has_root, name_of};
 use crate::scenario::plan::Plan;
-use crate::system::op::{Algorithm, Collective};
+use crate::system::op::Algorithm;
 
 /// A column of the table, in the order in which they are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,15 +54,16 @@ pub struct Layout {
 }
 
 /// In which order columns go when there is no room.
-const DISPENSABLE: [Column; 8] = [
-    Column::BusbwBits,
+const DISPENSABLE: [Column; 9] = [
     Column::Root,
+    Column::BusbwBits,
     Column::Count,
     Column::Redop,
     Column::Type,
     Column::Min,
     Column::Algbw,
     Column::P99,
+    Column::Ranks,
 ];
 
 impl Layout {
@@ -166,13 +167,7 @@ impl Column {
             Size, Count, Type, Redop, Root, Op, Algorithm, Ranks, Min, P50, P99, Algbw, Busbw, BusbwBits,
             Limit, Wrong, Note,
         ];
-        let rooted = plan.ops.iter().any(|op| {
-            use Collective as C;
-            matches!(
-                op.op.collective,
-                C::Broadcast | C::Reduce | C::Gather | C::Scatter
-            )
-        });
+        let rooted = plan.ops.iter().any(|op| has_root(op.op.collective));
         let subsets = plan.ops.iter().any(|op| op.op.communicator != 0);
         all.into_iter()
             .filter(|column| match column {

@@ -1,11 +1,12 @@
 //! What a run looks like to people and programs. All of it is made from a [`crate::results::Run`],
 //! so a live report and one of a stored run are the same code.
 //!
-//! * [`terminal`]: the table; [`columns`] its columns; [`progress`] the bar on stderr.
+//! * [`terminal`]: the table; [`facts`] above it, its [`columns`]; [`progress`]: the bar on stderr.
 //! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run.
-//! * [`list`]: the list of runs.
+//! * [`list`]: the list of runs. [`style`]: width and colour of an output.
 
 pub mod columns;
+pub mod facts;
 pub mod json;
 pub mod list;
 pub mod live;

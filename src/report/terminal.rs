@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::columns::{Column, Layout, figures};
+use super::facts::facts;
 use super::style::{Style, Tone, wrap};
 use crate::results::cautions::RowCaution;
-use crate::results::summary::{Row, name_of};
+use crate::results::summary::{Row, has_root, name_of, reduces};
 use crate::results::{Run, State};
-use crate::scenario::plan::{FabricKind, NodeKind, Plan};
+use crate::scenario::plan::Plan;
 
 /// Writes the table of one run piece by piece: header, rows as they come, tail.
 #[derive(Debug, Clone)]
@@ -84,6 +85,9 @@ impl TableWriter {
         if let Some(busbw) = run.mean_busbw_gbps() {
             writeln!(out, "# Avg bus bandwidth    : {}", figures(busbw / 8.0))?;
         }
+        if let Some(cpu) = run.cpu_s_per_gb() {
+            writeln!(out, "# CPU seconds per GB    : {}", figures(cpu))?;
+        }
         let marks: BTreeSet<RowCaution> = run.rows.iter().flat_map(|row| row.cautions.clone()).collect();
         for mark in marks {
             self.note(
@@ -111,7 +115,7 @@ impl TableWriter {
             None => self.note(
                 out,
                 Tone::Bold,
-                &format!("run {} not stored", run.manifest.run_id),
+                &format!("run {} is not fully stored", run.manifest.run_id),
             ),
         }
     }
@@ -125,107 +129,21 @@ impl TableWriter {
 
     /// Columns for which there was no room, where all rows have the same in them.
     fn left_out(&self, plan: &Plan) -> Option<String> {
-        let same = |column: Column, label: &str, names: BTreeSet<String>| {
-            (!self.layout.has(column) && names.len() == 1)
-                .then(|| format!("{label} {}", names.into_iter().collect::<String>()))
+        let same = |column: Column, names: BTreeSet<String>| {
+            let missing = !self.layout.has(column) && names.len() == 1;
+            missing.then(|| format!("{} {}", column.title(), names.into_iter().collect::<String>()))
         };
-        let types = plan.ops.iter().map(|op| name_of(&op.op.dtype)).collect();
-        let redops = plan.ops.iter().map(|op| name_of(&op.op.redop)).collect();
+        let ops = || plan.ops.iter().map(|op| &op.op);
+        let reducing = ops().filter(|op| reduces(op.collective));
+        let rooted = ops().filter(|op| has_root(op.collective));
         let parts = [
-            same(Column::Type, "type", types),
-            same(Column::Redop, "redop", redops),
+            same(Column::Type, ops().map(|op| name_of(&op.dtype)).collect()),
+            same(Column::Redop, reducing.map(|op| name_of(&op.redop)).collect()),
+            same(Column::Root, rooted.map(|op| op.root.to_string()).collect()),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }
-}
-
-/// The lines above the table: run, network, machine, calibration.
-fn facts(run: &Run) -> Vec<String> {
-    let manifest = &run.manifest;
-    let (plan, machine) = (&manifest.plan, &manifest.environment);
-    let fabric = name_of(&plan.testbed.fabric);
-    let transport = name_of(&plan.testbed.transport);
-    let tcp = &plan.testbed.tcp;
-    let mut facts = vec![
-        format!(
-            "genie {}  run {}  scenario {}  seed {}",
-            machine.genie_version, manifest.run_id, manifest.scenario, manifest.seed
-        ),
-        format!(
-            "measured (clock wall)  fabric {fabric}  transport {transport} ({}, {} channel{})",
-            tcp.congestion_control,
-            tcp.channels,
-            plural(tcp.channels as usize)
-        ),
-        network(plan),
-        format!(
-            "kernel {}  {} x {}{}",
-            machine.kernel,
-            machine.usable_cores,
-            machine.cpu.as_deref().unwrap_or("CPU"),
-            machine
-                .virtualisation
-                .as_ref()
-                .map(|kind| format!("  {kind}"))
-                .unwrap_or_default()
-        ),
-    ];
-    if plan.dilation != 1.0 {
-        facts.push(format!(
-            "time dilated {} times: all figures below are nominal",
-            plan.dilation
-        ));
-    }
-    for link in manifest
-        .calibration
-        .iter()
-        .flat_map(|calibration| &calibration.links)
-    {
-        let error = |measured: f64, wanted: Option<f64>| {
-            let wanted = wanted.filter(|wanted| *wanted > 0.0);
-            wanted
-                .map(|wanted| format!(" ({:+.2} %)", (measured / wanted - 1.0) * 100.0))
-                .unwrap_or_default()
-        };
-        facts.push(format!(
-            "links by {}: {} Gbit/s{}, 64 KiB one way over {} hop{} {:.1} us{}",
-            link.shaper,
-            figures(link.measured_bps / 1e9),
-            error(link.measured_bps, link.wanted_bps),
-            link.hops,
-            plural(link.hops as usize),
-            link.measured_one_way_us,
-            error(link.measured_one_way_us, link.wanted_one_way_us)
-        ));
-    }
-    facts
-}
-
-fn network(plan: &Plan) -> String {
-    let ranks = format!("{} rank{}", plan.ranks.len(), plural(plan.ranks.len()));
-    if plan.testbed.fabric == FabricKind::Host {
-        return format!("{ranks} on this host's own interfaces, not shaped");
-    }
-    let count = |kind| plan.network.nodes.iter().filter(|node| node.kind == kind).count();
-    let (hosts, switches) = (count(NodeKind::Host), count(NodeKind::Switch));
-    let rates: BTreeSet<_> = plan.network.links.iter().map(|link| link.rate).collect();
-    let rates: Vec<String> = rates
-        .into_iter()
-        .map(|rate| rate.map_or("unshaped".into(), |rate| rate.to_string()))
-        .collect();
-    format!(
-        "{ranks} on {hosts} host{}, {switches} switch{}, {} links ({}), mtu {}",
-        plural(hosts),
-        if switches == 1 { "" } else { "es" },
-        plan.network.links.len(),
-        rates.join(", "),
-        plan.network.mtu
-    )
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 fn lost(loss: &crate::event::RankLoss) -> String {

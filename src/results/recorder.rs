@@ -16,6 +16,8 @@ pub struct Recorder {
     run: Run,
     folder: Option<Folder>,
     path: PathBuf,
+    /// The folder at `path` is this run's; it may be another's, or none.
+    mine: bool,
     loss: Option<String>,
 }
 
@@ -23,13 +25,15 @@ impl Recorder {
     /// Makes `results/<run-id>/` for a run that begins. Does not fail: see [`Recorder::loss`].
     pub fn start(results: &Path, run: Run) -> Recorder {
         let path = results.join(run.manifest.run_id.as_str());
+        let made = make_folder(&path);
         let mut recorder = Recorder {
             run,
             folder: None,
             path,
+            mine: made.is_ok(),
             loss: None,
         };
-        match Folder::create(&recorder.path, &recorder.run.manifest) {
+        match made.and_then(|()| Folder::create(&recorder.path, &recorder.run.manifest)) {
             Ok(folder) => recorder.folder = Some(folder),
             Err(error) => recorder.lose("at the start", &error),
         }
@@ -39,15 +43,14 @@ impl Recorder {
     /// Takes in one event, and writes it.
     pub fn record(&mut self, event: &Event) {
         self.run.apply(event);
-        let Some(folder) = &mut self.folder else {
-            return;
-        };
-        if let Err(error) = folder.write(&self.run, event) {
+        if let Some(folder) = &mut self.folder
+            && let Err(error) = folder.write(&self.run, event)
+        {
             self.lose(when(event), &error);
-            // The manifest may still find room where the tables did not.
-            if matches!(event, Event::RunFinished { .. }) {
-                let _ = write_manifest(&self.path, &self.run.manifest);
-            }
+        }
+        if self.mine && self.loss.is_some() && matches!(event, Event::RunFinished { .. }) {
+            // The manifest may find room where the tables did not, and says what is missing.
+            let _ = write_manifest(&self.path, &self.run.manifest);
         }
     }
 
@@ -114,10 +117,6 @@ struct Log {
 
 impl Folder {
     fn create(path: &Path, manifest: &Manifest) -> Result<Folder, FolderError> {
-        fs::create_dir_all(path).map_err(|source| FolderError {
-            path: path.into(),
-            source,
-        })?;
         write_manifest(path, manifest)?;
         Log::create(path, "scenario.toml", &manifest.plan.scenario)?;
         Log::create(path, "ranks.csv", &columns::header(columns::RANKS))?;
@@ -137,13 +136,31 @@ impl Folder {
             Event::LinkCounters(_) => self.links.append(&tables::link_total_lines(run))?,
             _ => {}
         }
-        self.events.append(&json_line(event))?;
+        self.record_event(event)?;
         if let Event::RunFinished { .. } = event {
             let ranks = columns::header(columns::RANKS) + &tables::rank_lines(run);
             replace(&self.path, "ranks.csv", &ranks)?;
             write_manifest(&self.path, &run.manifest)?;
         }
         Ok(())
+    }
+
+    /// One line of `events.jsonl`. Times of iterations are left out: `iterations.csv` has them.
+    fn record_event(&mut self, event: &Event) -> Result<(), FolderError> {
+        let lean = match event {
+            Event::OpFinished(record) => Event::OpFinished(OpRecord {
+                start_ns: Vec::new(),
+                end_ns: Vec::new(),
+                ..record.clone()
+            }),
+            event => event.clone(),
+        };
+        let failed = |error: serde_json::Error| FolderError {
+            path: self.events.path.clone(),
+            source: error.into(),
+        };
+        let line = serde_json::to_string(&lean).map_err(failed)? + "\n";
+        self.events.append(&line)
     }
 
     /// Raw times first: `ops.csv` never has a row whose iterations are missing.
@@ -181,22 +198,23 @@ impl Log {
     }
 }
 
-/// One line of `events.jsonl`. Times of iterations are left out: `iterations.csv` has them.
-fn json_line(event: &Event) -> String {
-    let lean = match event {
-        Event::OpFinished(record) => Event::OpFinished(OpRecord {
-            start_ns: Vec::new(),
-            end_ns: Vec::new(),
-            ..record.clone()
-        }),
-        event => event.clone(),
+fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), FolderError> {
+    let failed = |error: serde_json::Error| FolderError {
+        path: folder.join("manifest.json"),
+        source: error.into(),
     };
-    serde_json::to_string(&lean).unwrap_or_default() + "\n"
+    let text = serde_json::to_string_pretty(manifest).map_err(failed)? + "\n";
+    replace(folder, "manifest.json", &text)
 }
 
-fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), FolderError> {
-    let text = serde_json::to_string_pretty(manifest).unwrap_or_default() + "\n";
-    replace(folder, "manifest.json", &text)
+/// Makes the folder of a run. A folder that is there already is another run's.
+fn make_folder(path: &Path) -> Result<(), FolderError> {
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let made = made.and_then(|()| fs::create_dir(path));
+    made.map_err(|source| FolderError {
+        path: path.into(),
+        source,
+    })
 }
 
 /// Readers see the old file or the new one, never a part. Does not bring a vanished folder back.

@@ -211,6 +211,13 @@ impl Run {
         (!bandwidths.is_empty()).then(|| bandwidths.iter().sum::<f64>() / bandwidths.len() as f64)
     }
 
+    /// CPU seconds of all ranks per 10^9 payload bytes sent, over all rows.
+    pub fn cpu_s_per_gb(&self) -> Option<f64> {
+        let sent: u64 = self.rows.iter().map(|row| row.sent_bytes).sum();
+        let cpu_s: f64 = self.rows.iter().map(|row| row.cpu_s).sum();
+        (sent > 0).then(|| cpu_s / (sent as f64 / 1e9))
+    }
+
     /// Elements found wrong in all rows; `None` when nothing was verified.
     pub fn wrong(&self) -> Option<u64> {
         self.rows.iter().filter_map(|row| row.wrong).reduce(|a, b| a + b)

@@ -163,14 +163,16 @@ fn count(collective: Collective, bytes: u64, dtype: DataType, ranks: u32) -> u64
     }
 }
 
-fn reduces(collective: Collective) -> bool {
+/// Whether a collective has a reduction operator.
+pub fn reduces(collective: Collective) -> bool {
     matches!(
         collective,
         Collective::AllReduce | Collective::ReduceScatter | Collective::Reduce
     )
 }
 
-fn has_root(collective: Collective) -> bool {
+/// Whether a collective has a root.
+pub fn has_root(collective: Collective) -> bool {
     matches!(
         collective,
         Collective::Broadcast | Collective::Reduce | Collective::Gather | Collective::Scatter

@@ -15,6 +15,15 @@ fn opt<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
+/// Always with a point or an exponent, so that readers do not take a column of whole values for integers.
+fn num(value: f64) -> String {
+    format!("{value:?}")
+}
+
+fn opt_num(value: Option<f64>) -> String {
+    value.map(num).unwrap_or_default()
+}
+
 /// A row of `ops.csv`.
 pub fn op_line(row: &Row) -> String {
     let cautions: Vec<String> = row.cautions.iter().map(name_of).collect();
@@ -33,20 +42,20 @@ pub fn op_line(row: &Row) -> String {
         row.planned_iterations.to_string(),
         row.iterations.to_string(),
         row.complete.to_string(),
-        opt(row.time.map(|time| time.min)),
-        opt(row.time.map(|time| time.p50)),
-        opt(row.time.map(|time| time.p99)),
-        opt(row.time.map(|time| time.mean)),
-        opt(row.algbw_gbps),
-        opt(row.busbw_gbps),
-        opt(row.link_share),
-        opt(row.link_overhead),
-        row.cpu_s.to_string(),
+        opt_num(row.time.map(|time| time.min)),
+        opt_num(row.time.map(|time| time.p50)),
+        opt_num(row.time.map(|time| time.p99)),
+        opt_num(row.time.map(|time| time.mean)),
+        opt_num(row.algbw_gbps),
+        opt_num(row.busbw_gbps),
+        opt_num(row.link_share),
+        opt_num(row.link_overhead),
+        num(row.cpu_s),
         row.sent_bytes.to_string(),
-        opt(row.cpu_s_per_gb),
-        opt(row.cpu_use),
+        opt_num(row.cpu_s_per_gb),
+        opt_num(row.cpu_use),
         opt(row.wrong),
-        opt(row.expected_us),
+        opt_num(row.expected_us),
         cautions.join(" "),
     ])
 }
@@ -169,7 +178,7 @@ pub fn iteration_lines(record: &OpRecord, dilation: f64) -> String {
             };
             let time_us = end.saturating_sub(*start) as f64 / 1e3 / dilation;
             let op = record.op;
-            text.push_str(&format!("{op},{iteration},{rank},{start},{end},{time_us}\n"));
+            text.push_str(&format!("{op},{iteration},{rank},{start},{end},{time_us:?}\n"));
         }
     }
     text
@@ -189,14 +198,14 @@ fn rank_line(run: &Run, rank: u32) -> String {
         run.host_of(rank).to_owned(),
         opt(summary.map(|s| s.pid)),
         opt(summary.and_then(|s| s.core)),
-        opt(summary.map(|s| s.user_s)),
-        opt(summary.map(|s| s.system_s)),
+        opt_num(summary.map(|s| s.user_s)),
+        opt_num(summary.map(|s| s.system_s)),
         opt(summary.map(|s| s.sent_bytes)),
         opt(summary.map(|s| s.received_bytes)),
         opt(summary.map(|s| s.messages)),
         opt(summary.map(|s| s.retransmits)),
         opt(summary.map(|s| s.timers)),
-        opt(summary.map(|s| s.timer_late_p99_us)),
+        opt_num(summary.map(|s| s.timer_late_p99_us)),
         opt(summary.map(|s| s.max_rss_bytes)),
         opt(summary.map(|s| s.context_switches[0])),
         opt(summary.map(|s| s.context_switches[1])),
@@ -214,7 +223,7 @@ pub fn link_lines(plan: &Plan, record: &OpRecord) -> String {
     for (number, (link, counted)) in plan.network.links.iter().zip(&record.link_bytes).enumerate() {
         let payload = planned.link_bytes.get(number).filter(|_| record.complete);
         for (direction, counted) in counted.iter().enumerate() {
-            let payload = opt(payload.map(|payload| payload[direction] * iterations));
+            let payload = opt_num(payload.map(|payload| payload[direction] * iterations));
             let (name, way) = (link.name.clone(), way(plan, link, direction));
             text.push_str(&csv::line([
                 name,
@@ -241,7 +250,7 @@ pub fn link_total_lines(run: &Run) -> String {
             let link = &plan.network.links[number];
             let (name, way) = (link.name.clone(), way(plan, link, direction));
             let counted = count.bytes[direction].to_string();
-            let payload = opt(planned_payload(run, number, direction));
+            let payload = opt_num(planned_payload(run, number, direction));
             let drops = count.drops[direction].to_string();
             text.push_str(&csv::line([name, way, String::new(), counted, payload, drops]));
         }

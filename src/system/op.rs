@@ -189,6 +189,12 @@ pub struct Op {
 }
 
 impl Op {
+    /// In words, as messages to people name it: `all-reduce ring 64 MiB`.
+    pub fn label(&self) -> String {
+        let size = crate::scenario::units::Bytes(self.bytes);
+        format!("{} {} {size}", self.collective, self.algorithm)
+    }
+
     /// A whole-buffer operation of float32 sums on communicator 0 with root 0, to be changed by
     /// struct update.
     pub fn new(collective: Collective, algorithm: Algorithm, bytes: u64) -> Self {

@@ -5,6 +5,7 @@
 //! Element x of block b of position p in iteration i is `a(p, i) + e(b, x, i)`, each term in 0 to 63:
 //! a reduction over positions then has a closed form, and a check costs no more than one pass.
 
+use super::action::Combine;
 use super::collective::promise::{Holds, after, before};
 use super::collective::{Layout, Region};
 use super::op::{Collective, DataType, Op, ReduceOp};
@@ -160,6 +161,20 @@ pub fn combine(dtype: DataType, redop: ReduceOp, dst: &mut [u8], src: &[u8]) {
 pub fn gather(region: &Region, buffer: &[u8]) -> Vec<u8> {
     let ranges = region.ranges().map(|r| &buffer[r.start as usize..r.end as usize]);
     ranges.collect::<Vec<_>>().concat()
+}
+
+/// Puts an arrived payload where it belongs in its operation's buffer.
+pub fn scatter(op: &Op, combined: Combine, region: &Region, payload: &[u8], buffer: &mut [u8]) {
+    let mut at = 0;
+    for range in region.ranges() {
+        let into = &mut buffer[range.start as usize..range.end as usize];
+        let from = &payload[at..at + into.len()];
+        at += into.len();
+        match combined {
+            Combine::Copy => into.copy_from_slice(from),
+            Combine::Reduce => combine(op.dtype, op.redop, into, from),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,1 +1,23 @@
-//! Controller, ranks, fabric, launchers, clocks.
+//! Brings a fabric up, starts one process per rank, lets them meet, plays the plan and takes
+//! everything down again, whatever happens.
+//!
+//! * [`controller`]: the run from beginning to end.
+//! * [`stages`]: what the controller waits for: reports, losses, deadlines, signals.
+//! * [`store`]: rendezvous: ranks dial in with a token and say who they are.
+//! * [`control`]: the words between controller and ranks.
+//! * [`rank`], [`player`]: a rank process and its data thread.
+//! * [`clock`]: hybrid timers and their lateness.
+//! * [`launch`]: starting rank processes.
+//! * [`fabric`]: emulated or host.
+//! * [`exit`]: exit codes.
+
+pub mod clock;
+pub mod control;
+pub mod controller;
+pub mod exit;
+pub mod fabric;
+pub mod launch;
+pub mod player;
+pub mod rank;
+pub mod stages;
+pub mod store;

@@ -1,0 +1,365 @@
+//! Bringing a fabric up: namespaces in parallel, then links, shapers and routes in batches.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::{Fabric, FabricError, Node, steering};
+use crate::journal::Journal;
+use crate::namespace::{Namespace, set_parameter};
+use crate::netlink::link::{self, VethEnd, VethSettings};
+use crate::netlink::{Netlink, NetlinkError, Request, qdisc, route};
+use crate::privilege::{self, Privilege};
+use crate::shaping::{self, Shaper};
+use crate::spec::{FabricSpec, LinkSpec, NodeSpec};
+use crate::{capability, check, state};
+
+/// A link's ends are made, set up and active well within a millisecond; a loaded machine may take more.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Parameters of every namespace, set before it has links because links inherit `default`.
+/// An absent parameter (IPv6 not built in, an older kernel) is passed over when `optional`.
+struct Parameter {
+    name: &'static str,
+    value: String,
+    optional: bool,
+}
+
+fn parameters(spec: &FabricSpec, number: usize) -> Vec<Parameter> {
+    let must = |name, value: &str| Parameter {
+        name,
+        value: value.into(),
+        optional: false,
+    };
+    let may = |name, value: &str| Parameter {
+        name,
+        value: value.into(),
+        optional: true,
+    };
+    vec![
+        may("ipv6/conf/all/disable_ipv6", "1"),
+        may("ipv6/conf/default/disable_ipv6", "1"),
+        must(
+            "ipv4/ip_forward",
+            if spec.nodes[number].forwards { "1" } else { "0" },
+        ),
+        // Answers may come back by another equal-cost path.
+        must("ipv4/conf/all/rp_filter", "0"),
+        must("ipv4/conf/default/rp_filter", "0"),
+        must("ipv4/conf/all/send_redirects", "0"),
+        must("ipv4/conf/default/send_redirects", "0"),
+        must("ipv4/fib_multipath_hash_policy", "1"),
+        // The same paths in every run, and different choices at each switch.
+        may(
+            "ipv4/fib_multipath_hash_seed",
+            &(number as u32 + 1).wrapping_mul(2_654_435_761).to_string(),
+        ),
+        must("ipv4/tcp_slow_start_after_idle", "0"),
+        must("ipv4/tcp_no_metrics_save", "1"),
+        may("ipv4/tcp_rmem", "4096 131072 33554432"),
+        may("ipv4/tcp_wmem", "4096 65536 33554432"),
+        // Refused where the machine does not allow the algorithm to all; routes name it as well.
+        may("ipv4/tcp_congestion_control", &spec.congestion_control),
+        may(steering::DEFAULT_MASK, &steering::processors()),
+    ]
+}
+
+pub(super) fn up(spec: &FabricSpec, journal: &Journal) -> Result<Fabric, FabricError> {
+    check::check(spec)?;
+    let privilege = privilege::require()?;
+    allow_descriptors(spec.nodes.len());
+    let mut cautions = Vec::new();
+    let named = privilege == Privilege::Root && names_possible(journal, &mut cautions);
+    let ports = port_indices(spec);
+    let delays = delays_possible(spec, &mut cautions);
+    // From here on, dropping `fabric` removes what was made.
+    let mut fabric = Fabric {
+        nodes: make_nodes(spec, named, journal)?,
+        spec: spec.clone(),
+        ports,
+        cautions,
+        watches: Mutex::new(Vec::new()),
+        state: journal.state_dir().to_owned(),
+    };
+    fabric.apply_all(fabric.link_requests())?;
+    fabric.apply_all(fabric.port_requests(delays))?;
+    fabric.apply_all(fabric.route_requests())?;
+    fabric.wait_ready()?;
+    fabric.steer();
+    Ok(fabric)
+}
+
+/// Each node takes two descriptors here, one more when watched, and ranks want some as well.
+fn allow_descriptors(nodes: usize) {
+    let wanted = nodes as u64 * 4 + 256;
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < wanted
+    {
+        // If the hard limit is too low as well, opening fails with a clear error.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
+    }
+}
+
+fn names_possible(journal: &Journal, cautions: &mut Vec<String>) -> bool {
+    match state::make_names_folder(journal.state_dir()) {
+        Ok(()) => true,
+        Err(e) => {
+            cautions.push(format!("namespaces have no names for `ip netns`: {e}"));
+            false
+        }
+    }
+}
+
+fn delays_possible(spec: &FabricSpec, cautions: &mut Vec<String>) -> bool {
+    let delayed = spec.links.iter().filter(|link| !link.delay.is_zero()).count();
+    if delayed == 0 || capability::probe().netem {
+        return delayed > 0;
+    }
+    cautions.push(format!(
+        "the propagation delay of {delayed} links is not emulated: this kernel has no netem"
+    ));
+    false
+}
+
+/// Every interface of the fabric has a number of its own. The two ends of a pair must differ: otherwise
+/// the kernel takes the pair for a stand-alone device, whose readiness it notices once a second only.
+fn port_indices(spec: &FabricSpec) -> Vec<[u32; 2]> {
+    (0..spec.links.len() as u32)
+        .map(|link| [2 * link + 2, 2 * link + 3])
+        .collect()
+}
+
+fn make_nodes(spec: &FabricSpec, named: bool, journal: &Journal) -> Result<Vec<Node>, FabricError> {
+    let count = spec.nodes.len();
+    let made: Mutex<Vec<Option<Node>>> = Mutex::new((0..count).map(|_| None).collect());
+    let failure = Mutex::new(None);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count || lock(&failure).is_some() {
+                return;
+            }
+            match make_node(spec, number, named, journal) {
+                Ok(node) => lock(&made)[number] = Some(node),
+                Err(e) => {
+                    lock(&failure).get_or_insert(e);
+                }
+            }
+        }
+    };
+    let workers = thread::available_parallelism()
+        .map_or(2, |n| n.get())
+        .min(8)
+        .min(count);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+    match failure
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    {
+        Some(e) => Err(e),
+        None => Ok(lock(&made).drain(..).flatten().collect()),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// To be called on a thread of its own: it leaves the thread in the new namespace.
+fn make_node(spec: &FabricSpec, number: usize, named: bool, journal: &Journal) -> Result<Node, FabricError> {
+    let node = &spec.nodes[number];
+    let failed = |source| FabricError::Namespace {
+        node: node.name.clone(),
+        source,
+    };
+    let name = named.then(|| format!("genie-{}-{}", spec.run, node.name));
+    let namespace = Namespace::unshare_here(name.as_deref(), journal).map_err(failed)?;
+    for Parameter {
+        name,
+        value,
+        optional,
+    } in parameters(spec, number)
+    {
+        match set_parameter(name, &value) {
+            Err(source) if !optional => {
+                let parameter = name.to_owned();
+                return Err(FabricError::Parameter {
+                    node: node.name.clone(),
+                    parameter,
+                    source,
+                });
+            }
+            _ => {}
+        }
+    }
+    let mut netlink = Netlink::open().map_err(failed)?;
+    let mut requests = vec![link::set_up(link::LOOPBACK, "lo", true)];
+    requests.extend(node.addresses.iter().map(|&address| route::add_address(address)));
+    netlink.apply(&requests).map_err(|source| FabricError::Netlink {
+        node: node.name.clone(),
+        source,
+    })?;
+    Ok(Node {
+        namespace,
+        netlink: Mutex::new(netlink),
+    })
+}
+
+/// A locally administered address that tells the link, for people who look at captures.
+fn hardware_address(link: usize) -> [u8; 6] {
+    let [_, high, middle, low] = (link as u32).to_be_bytes();
+    [0x02, b'g', b'e', high, middle, low]
+}
+
+impl Fabric {
+    fn apply_all(&self, requests: Vec<Vec<Request>>) -> Result<(), FabricError> {
+        for ((node, spec), requests) in self.nodes.iter().zip(&self.spec.nodes).zip(requests) {
+            node.netlink()
+                .apply(&requests)
+                .map_err(|source| FabricError::Netlink {
+                    node: spec.name.clone(),
+                    source,
+                })?;
+        }
+        Ok(())
+    }
+
+    fn per_node(&self) -> Vec<Vec<Request>> {
+        vec![Vec::new(); self.nodes.len()]
+    }
+
+    /// Each pair is made by a request in the namespace of its first end.
+    fn link_requests(&self) -> Vec<Vec<Request>> {
+        let mut requests = self.per_node();
+        for (number, (link, indices)) in self.spec.links.iter().zip(&self.ports).enumerate() {
+            let end = |side: usize| VethEnd {
+                name: &link.ends[side].1,
+                index: indices[side],
+                namespace: self.nodes[link.ends[side].0].namespace.as_fd(),
+            };
+            let settings = VethSettings {
+                mtu: self.spec.mtu,
+                address: hardware_address(number),
+                gso_max_size: None,
+                gso_max_segs: None,
+                tx_queue_len: None,
+            };
+            requests[link.ends[0].0].push(link::add_veth([end(0), end(1)], &settings));
+        }
+        requests
+    }
+
+    /// Shapers go on while the port is down: replacing the discipline of a live port makes the kernel
+    /// wait for a grace period.
+    fn port_requests(&self, delays: bool) -> Vec<Vec<Request>> {
+        let mut requests = self.per_node();
+        for (number, (link, indices)) in self.spec.links.iter().zip(&self.ports).enumerate() {
+            for ((node, name), &index) in link.ends.iter().zip(indices) {
+                let requests = &mut requests[*node];
+                requests.extend(self.shaping_requests(link, index, delays));
+                requests.push(link::set_up(index, name, true));
+                requests.push(route::add_neighbour(index, hardware_address(number)));
+            }
+        }
+        requests
+    }
+
+    fn shaping_requests(&self, link: &LinkSpec, index: u32, delays: bool) -> Vec<Request> {
+        let mtu = self.spec.mtu;
+        let mut requests = link
+            .rate_bps
+            .map_or(Vec::new(), |rate| Shaper::for_link(rate, mtu).requests(index));
+        if delays && !link.delay.is_zero() {
+            let packets = shaping::packets_in_flight(link.rate_bps, mtu, link.delay);
+            requests.push(qdisc::add_delay(
+                index,
+                link.rate_bps.is_some(),
+                link.delay,
+                packets,
+            ));
+        }
+        requests
+    }
+
+    fn route_requests(&self) -> Vec<Vec<Request>> {
+        let mut indices = HashMap::new();
+        for (link, ports) in self.spec.links.iter().zip(&self.ports) {
+            for ((node, name), &index) in link.ends.iter().zip(ports) {
+                indices.insert((*node, name.as_str()), index);
+            }
+        }
+        let routes = |(number, node): (usize, &NodeSpec)| {
+            let of = |name: &String| indices.get(&(number, name.as_str())).copied();
+            let request = |to, interfaces: Vec<u32>| {
+                route::add_route(&route::Route {
+                    to,
+                    interfaces: &interfaces,
+                    source: node.addresses.first().copied(),
+                    congestion_control: Some(&self.spec.congestion_control),
+                })
+            };
+            node.routes
+                .iter()
+                .map(|r| request(r.to, r.interfaces.iter().filter_map(of).collect()))
+                .collect()
+        };
+        self.spec.nodes.iter().enumerate().map(routes).collect()
+    }
+
+    fn steer(&mut self) {
+        let set_by_default = Path::new("/proc/sys/net").join(steering::DEFAULT_MASK).exists();
+        if set_by_default || thread::available_parallelism().is_ok_and(|count| count.get() == 1) {
+            return;
+        }
+        if let Err(e) = self.steer_ports() {
+            let caution = format!("packets of a flow may overtake each other: no receive steering: {e}");
+            self.cautions.push(caution);
+        }
+    }
+
+    /// The kernel activates a port's queue shortly after its link is up; what is sent before is lost,
+    /// and a lost connection request costs a second.
+    fn wait_ready(&self) -> Result<(), FabricError> {
+        let start = Instant::now();
+        for (number, node) in self.nodes.iter().enumerate() {
+            while let Some(link) = self.unready(number, node)? {
+                if start.elapsed() > READY_TIMEOUT {
+                    return Err(FabricError::NotReady(self.spec.links[link].name.clone()));
+                }
+                thread::sleep(Duration::from_micros(200));
+            }
+        }
+        Ok(())
+    }
+
+    /// A link of this node that is not ready.
+    fn unready(&self, number: usize, node: &Node) -> Result<Option<usize>, FabricError> {
+        let failed = |source: NetlinkError| FabricError::Netlink {
+            node: self.spec.nodes[number].name.clone(),
+            source,
+        };
+        let links = node.netlink().links().map_err(failed)?;
+        let ready: HashMap<u32, bool> = links.into_iter().map(|l| (l.index, l.operational)).collect();
+        let mut ends = self.spec.links.iter().zip(&self.ports).enumerate();
+        Ok(ends.find_map(|(link, (spec, ports))| {
+            let mut here = spec
+                .ends
+                .iter()
+                .zip(ports)
+                .filter(|((node, _), _)| *node == number);
+            here.any(|(_, index)| ready.get(index) != Some(&true))
+                .then_some(link)
+        }))
+    }
+}

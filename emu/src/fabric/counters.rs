@@ -1,0 +1,117 @@
+//! Bytes, packets and drops of every link in both directions, as the kernel counts them.
+
+use super::{Fabric, FabricError};
+
+/// What one direction of a link has carried since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DirectionCount {
+    /// Bytes of Ethernet frames (without preamble, frame check and gap).
+    pub bytes: u64,
+    /// Frames.
+    pub packets: u64,
+    /// Packets dropped at the sending port.
+    pub drops: u64,
+}
+
+/// Both directions of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkCount {
+    /// Index: from the first end to the second, and back.
+    pub directions: [DirectionCount; 2],
+    /// Whether every segment's headers are in `bytes` and every segment in `packets`. On unshaped links
+    /// TCP hands over up to 64 KiB at once, which the interface counts as one packet with one header.
+    pub exact: bool,
+}
+
+impl Fabric {
+    /// The counters of all links, in the order of the specification. One question to each namespace,
+    /// some tens of microseconds each.
+    pub fn counters(&self) -> Result<Vec<LinkCount>, FabricError> {
+        let none = LinkCount {
+            directions: Default::default(),
+            exact: false,
+        };
+        let mut counts: Vec<LinkCount> = self
+            .spec
+            .links
+            .iter()
+            .map(|link| LinkCount {
+                exact: link.rate_bps.is_some(),
+                ..none
+            })
+            .collect();
+        let ends = self.ends_by_node();
+        for (number, ends) in ends.iter().enumerate() {
+            let exact = |&&(link, _): &&(usize, usize)| counts[link].exact;
+            let (shaped, unshaped): (Vec<_>, Vec<_>) = ends.iter().partition(exact);
+            for ((link, side), count) in self.read_shaped(number, &shaped)? {
+                counts[link].directions[side] = count;
+            }
+            for ((link, side), count) in self.read_unshaped(number, &unshaped)? {
+                counts[link].directions[side] = count;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The link and side of every port of every node.
+    pub(super) fn ends_by_node(&self) -> Vec<Vec<(usize, usize)>> {
+        let mut ends = vec![Vec::new(); self.nodes.len()];
+        for (number, link) in self.spec.links.iter().enumerate() {
+            for (side, (node, _)) in link.ends.iter().enumerate() {
+                // Empty once the fabric is down.
+                if let Some(ends) = ends.get_mut(*node) {
+                    ends.push((number, side));
+                }
+            }
+        }
+        ends
+    }
+
+    fn read_shaped(&self, number: usize, ends: &[(usize, usize)]) -> Result<Counted, FabricError> {
+        if ends.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.nodes[number].netlink().qdisc_counts();
+        let found = found.map_err(|source| self.refused(number, source))?;
+        let count = |&(link, side): &(usize, usize)| {
+            let of = found.iter().find(|count| count.index == self.ports[link][side])?;
+            let count = DirectionCount {
+                bytes: of.bytes,
+                packets: of.packets,
+                drops: of.drops,
+            };
+            Some(((link, side), count))
+        };
+        Ok(ends.iter().filter_map(count).collect())
+    }
+
+    fn read_unshaped(&self, number: usize, ends: &[(usize, usize)]) -> Result<Counted, FabricError> {
+        if ends.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.nodes[number].netlink().links();
+        let found = found.map_err(|source| self.refused(number, source))?;
+        let count = |&(link, side): &(usize, usize)| {
+            let of = found
+                .iter()
+                .find(|status| status.index == self.ports[link][side])?;
+            let count = DirectionCount {
+                bytes: of.tx_bytes,
+                packets: of.tx_packets,
+                drops: of.tx_dropped,
+            };
+            Some(((link, side), count))
+        };
+        Ok(ends.iter().filter_map(count).collect())
+    }
+
+    fn refused(&self, number: usize, source: crate::netlink::NetlinkError) -> FabricError {
+        FabricError::Netlink {
+            node: self.spec.nodes[number].name.clone(),
+            source,
+        }
+    }
+}
+
+type Counted = Vec<((usize, usize), DirectionCount)>;

@@ -1,0 +1,155 @@
+//! A running fabric: namespaces, links, routes and shapers, made together and removed together.
+//!
+//! * [`watch`]: hears of links that somebody else deletes or sets down. [`path`]: which links are used.
+//! * `build`: the steps of bringing one up. [`counters`]: bytes and packets per link and direction.
+
+mod build;
+pub mod counters;
+pub mod path;
+mod steering;
+pub mod watch;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, Weak};
+
+use crate::check::SpecError;
+use crate::journal::Journal;
+use crate::namespace::Namespace;
+use crate::netlink::{Netlink, NetlinkError};
+use crate::privilege::NeedsPrivilege;
+use crate::spec::FabricSpec;
+use crate::state;
+
+/// Why a fabric could not be brought up. Whatever had been made by then has been removed.
+#[derive(Debug, thiserror::Error)]
+pub enum FabricError {
+    /// It makes no sense.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// This process may not.
+    #[error(transparent)]
+    Privilege(#[from] NeedsPrivilege),
+    /// A namespace could not be made or named.
+    #[error("cannot make the network namespace of {node}: {source}{}", limit_hint(.source))]
+    Namespace {
+        /// Host or switch.
+        node: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A kernel parameter could not be set.
+    #[error("cannot set {parameter} in {node}: {source}")]
+    Parameter {
+        /// Host or switch.
+        node: String,
+        /// Below `/proc/sys/net`.
+        parameter: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel refused a link, address, route or shaper.
+    #[error("in {node}: {source}")]
+    Netlink {
+        /// Host or switch.
+        node: String,
+        /// What, and why.
+        source: NetlinkError,
+    },
+    /// A link does not come up.
+    #[error("link {0} does not become ready")]
+    NotReady(String),
+    /// Link events cannot be had.
+    #[error("cannot watch links: {0}")]
+    Watch(io::Error),
+}
+
+fn limit_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC) => "\nhelp: raise user.max_net_namespaces",
+        Some(libc::EMFILE | libc::ENFILE) => "\nhelp: raise the limit of open files (`ulimit -n`)",
+        Some(libc::EEXIST) => "\nhelp: /run/netns has something of that name that is not this run's",
+        _ => "",
+    }
+}
+
+/// One host or switch.
+#[derive(Debug)]
+struct Node {
+    namespace: Namespace,
+    netlink: Mutex<Netlink>,
+}
+
+impl Node {
+    fn netlink(&self) -> MutexGuard<'_, Netlink> {
+        self.netlink
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// A fabric that is up. Dropping it takes it down.
+#[derive(Debug)]
+pub struct Fabric {
+    spec: FabricSpec,
+    nodes: Vec<Node>,
+    /// Interface index of both ends of each link.
+    ports: Vec<[u32; 2]>,
+    cautions: Vec<String>,
+    watches: Mutex<Vec<Weak<watch::Shared>>>,
+    state: PathBuf,
+}
+
+impl Fabric {
+    /// Brings a fabric up. Names are written to the journal before they are made; if anything fails,
+    /// everything is removed again.
+    pub fn up(spec: &FabricSpec, journal: &Journal) -> Result<Self, FabricError> {
+        build::up(spec, journal)
+    }
+
+    /// What was built.
+    pub fn spec(&self) -> &FabricSpec {
+        &self.spec
+    }
+
+    /// The namespace of a node, to be handed to [`crate::namespace::enter`] in a child.
+    ///
+    /// # Panics
+    /// If there is no such node, or the fabric is down.
+    pub fn namespace(&self, node: usize) -> BorrowedFd<'_> {
+        self.nodes[node].namespace.as_fd()
+    }
+
+    /// The name of a node's namespace for `ip netns exec`, where it has one.
+    pub fn namespace_name(&self, node: usize) -> Option<&str> {
+        self.nodes.get(node)?.namespace.path()?.file_name()?.to_str()
+    }
+
+    /// Ways in which the fabric is not what was asked for, one sentence each.
+    pub fn cautions(&self) -> &[String] {
+        &self.cautions
+    }
+
+    /// Takes the fabric down; a second call does nothing. Returns what could not be removed. Processes
+    /// in the namespaces should have ended before: a namespace lives on, nameless, while one is in it.
+    pub fn down(&mut self) -> Vec<String> {
+        self.close_watches();
+        let mut left = Vec::new();
+        for mut node in self.nodes.drain(..) {
+            let path = node.namespace.path().map(|path| path.display().to_string());
+            if let Err(e) = node.namespace.remove_name() {
+                left.push(format!("{}: {e}", path.unwrap_or_default()));
+            }
+        }
+        state::remove_names_folder(&self.state);
+        left
+    }
+}
+
+impl Drop for Fabric {
+    fn drop(&mut self) {
+        // What is left is in the journal.
+        let _ = self.down();
+    }
+}

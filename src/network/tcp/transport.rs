@@ -1,0 +1,388 @@
+//! The TCP transport of one rank: sends and receives are posted, completions are polled. One
+//! thread, one epoll set; waiting is blocking, polling, or adaptive between the two.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::connection::{Arrival, Connection, ConnectionError, Outgoing};
+use super::counters::{FlowName, FlowTable, Flows};
+use super::matching::{LengthMismatch, Matching, Outcome};
+use super::sys::{self, Epoll};
+use crate::network::message::{Channel, MessageKey, Rank};
+use crate::scenario::plan::Wait;
+
+/// Size of the constant payload that messages are sent from.
+const PAGES: usize = 4 << 20;
+/// Messages up to this size are worth polling for.
+const LATENCY_BOUND: u64 = 64 * 1024;
+/// Acknowledgements are asked for at most this often.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+
+/// Settings of the transport.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How to wait.
+    pub wait: Wait,
+    /// Fewer cores than ranks: polling gives the core away between two looks.
+    pub oversubscribed: bool,
+    /// Messages carry real data.
+    pub real_payload: bool,
+    /// Slots of credit per connection.
+    pub slots: u32,
+    /// Bytes of a slot.
+    pub slot_bytes: u64,
+    /// Messages end in a small segment, for shaped links.
+    pub split_tail: bool,
+}
+
+/// Something posted that is complete.
+#[derive(Debug)]
+pub enum Completion {
+    /// A send: its buffer is free.
+    Sent(u64),
+    /// A receive, with real payload if there is any.
+    Received(u64, Vec<u8>),
+}
+
+/// Why the transport failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// A connection failed.
+    #[error("connection with rank {peer}: {source}")]
+    Peer {
+        /// The rank at the other end.
+        peer: Rank,
+        /// What happened.
+        source: ConnectionError,
+    },
+    /// Sender and receiver disagree.
+    #[error(transparent)]
+    Length(#[from] LengthMismatch),
+    /// There is no connection with that rank.
+    #[error("rank {0} is not connected; the plan did not foresee this pair")]
+    NotConnected(Rank),
+    /// The kernel refused something that has nothing to do with one peer.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Bytes and messages that went through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Payload bytes handed to the kernel.
+    pub sent_bytes: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// Messages sent.
+    pub messages: u64,
+}
+
+/// The transport of one rank.
+#[derive(Debug)]
+pub struct Transport {
+    settings: Settings,
+    connections: Vec<Connection>,
+    /// Connections of each peer, by channel.
+    peers: BTreeMap<Rank, Vec<usize>>,
+    epoll: Epoll,
+    ready: Vec<(u64, bool, bool)>,
+    arrivals: Vec<Arrival>,
+    matching: Matching,
+    flows: FlowTable,
+    completions: VecDeque<Completion>,
+    pages: OwnedFd,
+    totals: Totals,
+    sampled: Instant,
+    spin: Spin,
+    /// The receive posted last is of a message that takes longer than polling for it is worth.
+    bulk: bool,
+}
+
+impl Transport {
+    /// Takes over connected, non-blocking connections: (peer, channel, connection).
+    pub fn new(settings: Settings, connections: Vec<(Rank, Channel, Connection)>) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let mut peers: BTreeMap<Rank, Vec<(Channel, usize)>> = BTreeMap::new();
+        let mut list = Vec::with_capacity(connections.len());
+        for (index, (peer, channel, connection)) in connections.into_iter().enumerate() {
+            epoll.add(connection.socket(), index as u64, false)?;
+            peers.entry(peer).or_default().push((channel, index));
+            list.push(connection);
+        }
+        let in_order = |mut channels: Vec<(Channel, usize)>| {
+            channels.sort_unstable();
+            channels.into_iter().map(|(_, index)| index).collect()
+        };
+        Ok(Self {
+            spin: Spin::new(settings.wait),
+            settings,
+            connections: list,
+            peers: peers
+                .into_iter()
+                .map(|(peer, channels)| (peer, in_order(channels)))
+                .collect(),
+            epoll,
+            ready: Vec::new(),
+            arrivals: Vec::new(),
+            matching: Matching::default(),
+            flows: FlowTable::default(),
+            completions: VecDeque::new(),
+            pages: sys::constant_pages(PAGES)?,
+            totals: Totals::default(),
+            sampled: Instant::now(),
+            bulk: false,
+        })
+    }
+
+    /// The flows' counters, for samplers.
+    pub fn flows(&self) -> Flows {
+        self.flows.shared()
+    }
+
+    /// Bytes and messages so far.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Segments retransmitted so far, on all connections.
+    pub fn retransmits(&self) -> u64 {
+        self.connections.iter().map(Connection::retransmits).sum()
+    }
+
+    fn connection_of(&self, peer: Rank, channel: Channel) -> Result<usize, TransportError> {
+        let channels = self.peers.get(&peer).ok_or(TransportError::NotConnected(peer))?;
+        Ok(channels[channel as usize % channels.len()])
+    }
+
+    /// Sends a message; `data` is its real payload, or `None` for constant pages.
+    pub fn post_send(
+        &mut self,
+        id: u64,
+        peer: Rank,
+        channel: Channel,
+        key: MessageKey,
+        bytes: u64,
+        data: Option<Vec<u8>>,
+    ) -> Result<(), TransportError> {
+        let index = self.connection_of(peer, channel)?;
+        let flow = self.flows.index(FlowName {
+            communicator: key.communicator,
+            peer,
+            channel,
+        });
+        self.flows.flow(flow).ready.fetch_add(bytes, Ordering::Release);
+        self.totals.messages += 1;
+        let idle = !self.connections[index].has_outgoing();
+        self.connections[index].push(Outgoing {
+            id,
+            key,
+            bytes,
+            data,
+            flow,
+        });
+        if idle { self.write(index) } else { Ok(()) }
+    }
+
+    /// Expects a message.
+    pub fn post_receive(
+        &mut self,
+        id: u64,
+        peer: Rank,
+        key: MessageKey,
+        bytes: u64,
+    ) -> Result<(), TransportError> {
+        self.bulk = bytes > LATENCY_BOUND;
+        let outcome = self.matching.post(id, peer, key, bytes)?;
+        self.settle(outcome)
+    }
+
+    fn settle(&mut self, outcome: Outcome) -> Result<(), TransportError> {
+        if let Some(done) = outcome.completed {
+            self.completions
+                .push_back(Completion::Received(done.id, done.data));
+        }
+        if let Some((connection, slots)) = outcome.give_back {
+            self.connections[connection].give_back(slots);
+        }
+        Ok(())
+    }
+
+    /// The next completion, if any.
+    pub fn next_completion(&mut self) -> Option<Completion> {
+        self.completions.pop_front()
+    }
+
+    /// Moves data until something completes or `timeout` has passed.
+    pub fn poll(&mut self, timeout: Duration) -> Result<(), TransportError> {
+        self.flush()?;
+        if !self.completions.is_empty() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let spin = self.spin.budget(self.bulk).min(timeout);
+        while start.elapsed() < spin {
+            self.turn(Duration::ZERO)?;
+            if !self.completions.is_empty() {
+                return Ok(());
+            }
+            if self.settings.oversubscribed {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        loop {
+            self.sample_acknowledged();
+            self.turn(timeout.saturating_sub(start.elapsed()))?;
+            if !self.completions.is_empty() || start.elapsed() >= timeout {
+                break;
+            }
+        }
+        self.spin.blocked(start.elapsed());
+        Ok(())
+    }
+
+    /// Frames that only credit is in, and sends that credit has set free, go out.
+    fn flush(&mut self) -> Result<(), TransportError> {
+        for index in 0..self.connections.len() {
+            if !self.connections[index].blocked {
+                self.write(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One look at all connections, waiting at most `timeout` for the first event.
+    fn turn(&mut self, timeout: Duration) -> Result<(), TransportError> {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.epoll.wait(Some(timeout), &mut ready)?;
+        for &(token, readable, writable) in &ready {
+            let index = token as usize;
+            if readable {
+                self.read(index)?;
+            }
+            if writable || (readable && !self.connections[index].blocked) {
+                self.write(index)?;
+            }
+        }
+        self.ready = ready;
+        Ok(())
+    }
+
+    fn failed(&self, index: usize) -> impl FnOnce(ConnectionError) -> TransportError + use<> {
+        let peer = self.connections[index].peer;
+        move |source| TransportError::Peer { peer, source }
+    }
+
+    fn read(&mut self, index: usize) -> Result<(), TransportError> {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let result = self.connections[index]
+            .read(&mut arrivals)
+            .map_err(self.failed(index));
+        self.digest(index, &mut arrivals)?;
+        self.arrivals = arrivals;
+        result
+    }
+
+    fn write(&mut self, index: usize) -> Result<(), TransportError> {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let pages = self.pages.as_fd();
+        let result = self.connections[index]
+            .write(pages, &mut arrivals)
+            .map_err(self.failed(index));
+        self.digest(index, &mut arrivals)?;
+        self.arrivals = arrivals;
+        result?;
+        let connection = &mut self.connections[index];
+        if connection.blocked != connection.watched_writable {
+            self.epoll
+                .modify(connection.socket(), index as u64, connection.blocked)?;
+            connection.watched_writable = connection.blocked;
+        }
+        Ok(())
+    }
+
+    fn digest(&mut self, index: usize, arrivals: &mut Vec<Arrival>) -> Result<(), TransportError> {
+        for arrival in arrivals.drain(..) {
+            match arrival {
+                Arrival::Sent { id } => self.completions.push_back(Completion::Sent(id)),
+                Arrival::Transmitted { flow, bytes } => {
+                    self.totals.sent_bytes += bytes;
+                    self.flows
+                        .flow(flow)
+                        .transmitted
+                        .fetch_add(bytes, Ordering::Release);
+                }
+                Arrival::Slice { header, data } => {
+                    self.totals.received_bytes += u64::from(header.slice_bytes);
+                    let peer = self.connections[index].peer;
+                    let outcome = self.matching.slice(index, peer, &header, data)?;
+                    self.settle(outcome)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the flows' `done` counters up to date, at most every [`SAMPLE_EVERY`].
+    fn sample_acknowledged(&mut self) {
+        if self.sampled.elapsed() >= SAMPLE_EVERY {
+            self.sample_now();
+        }
+    }
+
+    /// Brings the flows' `done` counters up to date.
+    pub fn sample_now(&mut self) {
+        self.sampled = Instant::now();
+        let flows = &self.flows;
+        for connection in &mut self.connections {
+            connection.acknowledged(|flow, bytes| {
+                flows.flow(flow).done.fetch_add(bytes, Ordering::Release);
+            });
+        }
+    }
+}
+
+/// How long to poll before blocking: grows when waits turn out short, shrinks when they do not
+/// (the rule of the kernel's haltpoll governor).
+#[derive(Debug)]
+struct Spin {
+    wait: Wait,
+    budget: Duration,
+}
+
+impl Spin {
+    const LONGEST: Duration = Duration::from_micros(400);
+    const SHORTEST: Duration = Duration::from_micros(20);
+
+    fn new(wait: Wait) -> Self {
+        Self {
+            wait,
+            budget: Self::LONGEST,
+        }
+    }
+
+    fn budget(&self, bulk: bool) -> Duration {
+        match self.wait {
+            Wait::Block => Duration::ZERO,
+            Wait::Spin => Duration::MAX,
+            Wait::Auto if bulk => Duration::ZERO,
+            Wait::Auto => self.budget,
+        }
+    }
+
+    fn blocked(&mut self, after: Duration) {
+        if after > Self::LONGEST {
+            self.budget = if self.budget <= Self::SHORTEST {
+                Duration::ZERO
+            } else {
+                self.budget / 2
+            };
+        } else {
+            self.budget = (self.budget * 2).clamp(Self::SHORTEST, Self::LONGEST);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The words between controller and ranks: length-delimited JSON (u32 big-endian length, then one
+//! object), readable on the wire.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::event::RankSummary;
+use crate::network::message::Rank;
+use crate::scenario::plan::{Communicator, TcpOptions, Wait};
+use crate::system::op::Op;
+
+/// Longest object accepted, bytes.
+pub const LONGEST: usize = 64 << 20;
+
+/// What a rank is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case")]
+pub enum Order {
+    /// Who it is and what will be played.
+    Setup(Box<Assignment>),
+    /// Where every rank listens.
+    Book {
+        /// `book[rank]`: one address per address of that rank.
+        book: Vec<Vec<SocketAddr>>,
+    },
+    /// Play this row now.
+    Play {
+        /// Index into the assignment's rows.
+        row: usize,
+    },
+    /// Say what you have of the current row: the run is ending early.
+    HandIn,
+    /// Say your summary and end.
+    Finish,
+}
+
+/// Everything that one rank needs to know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Assignment {
+    /// This rank.
+    pub rank: Rank,
+    /// Number of ranks.
+    pub ranks: u32,
+    /// Key that connections between ranks open with, hexadecimal.
+    pub key: String,
+    /// Addresses to listen on and dial from.
+    pub addresses: Vec<IpAddr>,
+    /// Ranks to be connected with.
+    pub peers: Vec<Rank>,
+    /// Communicators that this rank is a member of.
+    pub communicators: Vec<Communicator>,
+    /// Rows in order.
+    pub rows: Vec<Row>,
+    /// TCP options.
+    pub tcp: TcpOptions,
+    /// Pacing of each connection in real bytes per second.
+    pub pacing: Option<u64>,
+    /// How to wait.
+    pub wait: Wait,
+    /// Fewer cores than ranks on this machine.
+    pub oversubscribed: bool,
+    /// Carry, reduce and check real data.
+    pub verify: bool,
+    /// Links are shaped: messages end in a small segment (see `network::tcp::connection`).
+    pub shaped: bool,
+    /// Core to be pinned to.
+    pub core: Option<u32>,
+    /// Real time is this many times slower than nominal.
+    pub dilation: f64,
+    /// Origin of reported times, nanoseconds of CLOCK_MONOTONIC.
+    pub origin_ns: u64,
+    /// The mesh must be connected within this time, milliseconds.
+    pub setup_ms: u64,
+}
+
+/// One row as a rank plays it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Row {
+    /// The operation.
+    pub op: Op,
+    /// Iterations that are not measured.
+    pub warmup: u32,
+    /// Iterations that are measured.
+    pub iterations: u32,
+}
+
+/// What a rank says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "kebab-case")]
+pub enum Report {
+    /// First word: who it is, and the run's token.
+    Hello {
+        /// The run's token.
+        token: String,
+        /// Which rank.
+        rank: Rank,
+        /// Its process.
+        pid: u32,
+    },
+    /// It listens.
+    Listening {
+        /// On these addresses.
+        addresses: Vec<SocketAddr>,
+    },
+    /// It is connected with all of its peers.
+    Connected,
+    /// It lives.
+    Heartbeat(Heartbeat),
+    /// A row is played.
+    RowDone(RowDone),
+    /// What it has of a row that was not played to its end.
+    RowPart(RowDone),
+    /// Its last word.
+    Finished(RankSummary),
+    /// It cannot go on.
+    Failed {
+        /// Why.
+        what: String,
+        /// The rank that it blames.
+        peer: Option<Rank>,
+        /// Where it was.
+        at: Heartbeat,
+    },
+}
+
+/// Where a rank is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Row that it plays.
+    pub row: Option<usize>,
+    /// Iterations of the row that it has finished, warm-up included.
+    pub iterations: u64,
+    /// Payload bytes sent and received so far: any change is progress.
+    pub moved_bytes: u64,
+    /// Ranks that it waits for, when it has been waiting for a while.
+    pub waiting: Vec<Rank>,
+}
+
+/// What a rank measured in a row.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RowDone {
+    /// Which row.
+    pub row: usize,
+    /// Start of each measured iteration, nanoseconds since the origin.
+    pub start_ns: Vec<u64>,
+    /// End of each.
+    pub end_ns: Vec<u64>,
+    /// User and system CPU seconds spent in the measured iterations.
+    pub cpu_s: f64,
+    /// Payload bytes sent in the measured iterations.
+    pub sent_bytes: u64,
+    /// Elements found wrong, when verified.
+    pub wrong: Option<u64>,
+}
+
+/// Writes one object.
+pub fn write<T: Serialize>(mut to: impl Write, value: &T) -> io::Result<()> {
+    let body = serde_json::to_vec(value)?;
+    let mut frame = Vec::with_capacity(body.len() + 4);
+    frame.extend_from_slice(&(body.len() as u32).to_be_bytes());
+    frame.extend_from_slice(&body);
+    to.write_all(&frame)
+}
+
+/// Reads one object.
+pub fn read<T: DeserializeOwned>(mut from: impl Read) -> io::Result<T> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > LONGEST {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "control message too long",
+        ));
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    Ok(serde_json::from_slice(&body)?)
+}

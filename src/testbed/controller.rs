@@ -1,0 +1,549 @@
+//! The run from beginning to end: fabric up, ranks started and met, rows played, everything taken
+//! down again. Emits events; prints nothing.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
+use tokio::process::Child;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use genie_emu::journal::Journal;
+
+use super::clock::monotonic_ns;
+use super::control::{Assignment, Heartbeat, Order, Report, RowDone};
+use super::exit;
+use super::fabric::Fabric;
+use super::launch::local::Launch;
+use super::player::barrier;
+use super::stages::{Crew, Failure, Notice};
+use super::store::{self, StoreAddress};
+use crate::event::{Event, OpRecord, RankSummary, Status};
+use crate::network::message::Rank;
+use crate::scenario::plan::Plan;
+use crate::system::collective;
+
+/// Ranks get so long to end by themselves once everything is played.
+const LAST_ORDERS: std::time::Duration = std::time::Duration::from_millis(500);
+/// Most of a rank's stderr that is kept.
+const STDERR: u64 = 4096;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Completed, partial or failed.
+    pub status: Status,
+    /// The process's exit code.
+    pub exit_code: i32,
+    /// Why, when not completed.
+    pub reason: Option<String>,
+}
+
+/// A run in the making.
+pub struct Run<'a> {
+    plan: &'a Plan,
+    run_id: &'a str,
+    started: Instant,
+    emit: &'a mut dyn FnMut(Event),
+    fabric: Option<Fabric>,
+    /// (process, task that reaps it) of each rank.
+    children: Vec<(i32, tokio::task::JoinHandle<()>)>,
+    rows_done: usize,
+    partial_row: bool,
+    wrong: u64,
+    /// Keeps ranks' processes: dropping kills.
+    reaper: mpsc::UnboundedSender<Notice>,
+}
+
+impl std::fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run")
+            .field("run_id", &self.run_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Carries a plan out. `started` is when `genie run` began.
+pub fn run(plan: &Plan, run_id: &str, started: Instant, emit: &mut dyn FnMut(Event)) -> Outcome {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return failed(&format!("cannot start the control runtime: {e}"), exit::INTERNAL),
+    };
+    let outcome = runtime.block_on(async {
+        let (send, notices) = mpsc::unbounded_channel();
+        let mut run = Run {
+            plan,
+            run_id,
+            started,
+            emit,
+            fabric: None,
+            children: Vec::new(),
+            rows_done: 0,
+            partial_row: false,
+            wrong: 0,
+            reaper: send,
+        };
+        run.whole(notices).await
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+fn failed(reason: &str, exit_code: i32) -> Outcome {
+    Outcome {
+        status: Status::Failed,
+        exit_code,
+        reason: Some(reason.into()),
+    }
+}
+
+impl<'a> Run<'a> {
+    async fn whole(&mut self, notices: mpsc::UnboundedReceiver<Notice>) -> Outcome {
+        self.say(Event::RunStarted {
+            run_id: self.run_id.into(),
+            at: jiff::Timestamp::now().to_string(),
+        });
+        let mut journal = match Journal::create(self.run_id) {
+            Ok(journal) => journal,
+            Err(e) => return self.end(Some(Failure::Internal(format!("cannot write the journal: {e}")))),
+        };
+        let result = match self.watch_signals() {
+            Ok(()) => self.play(&mut journal, notices).await,
+            Err(e) => Err(Failure::Internal(format!("cannot watch signals: {e}"))),
+        };
+        self.end_ranks().await;
+        self.fabric_down();
+        if let Err(e) = journal.finish() {
+            self.say(Event::Caution {
+                text: format!("the journal could not be removed: {e}"),
+            });
+        }
+        self.end(result.err())
+    }
+
+    /// Kills what still runs and waits until it is gone.
+    async fn end_ranks(&mut self) {
+        for (pid, reaped) in self.children.drain(..).collect::<Vec<_>>() {
+            if !reaped.is_finished() {
+                // Not reaped yet, so the process id is still its own.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                let _ = tokio::time::timeout(LAST_ORDERS, reaped).await;
+            }
+        }
+    }
+
+    fn fabric_down(&mut self) {
+        let Some(mut fabric) = self.fabric.take() else {
+            return;
+        };
+        for text in fabric.down() {
+            self.say(Event::Caution { text });
+        }
+        self.stage("fabric-down", String::new());
+    }
+
+    fn end(&mut self, failure: Option<Failure>) -> Outcome {
+        for loss in failure.iter().flat_map(Failure::losses) {
+            (self.emit)(Event::RankLost(loss.clone()));
+        }
+        let outcome = match failure {
+            None if self.wrong > 0 => Outcome {
+                status: Status::Completed,
+                exit_code: exit::WRONG_DATA,
+                reason: Some(format!("{} elements were found wrong", self.wrong)),
+            },
+            None => Outcome {
+                status: Status::Completed,
+                exit_code: exit::OK,
+                reason: None,
+            },
+            Some(failure) => Outcome {
+                status: if self.rows_done > 0 || self.partial_row {
+                    Status::Partial
+                } else {
+                    Status::Failed
+                },
+                exit_code: failure.exit_code(),
+                reason: Some(failure.to_string()),
+            },
+        };
+        self.say(Event::RunFinished {
+            status: outcome.status,
+            reason: outcome.reason.clone(),
+            at_s: self.started.elapsed().as_secs_f64(),
+            exit_code: outcome.exit_code,
+        });
+        outcome
+    }
+
+    fn say(&mut self, event: Event) {
+        (self.emit)(event);
+    }
+
+    fn stage(&mut self, stage: &str, detail: String) {
+        let at_s = self.started.elapsed().as_secs_f64();
+        self.say(Event::Stage {
+            stage: stage.into(),
+            at_s,
+            detail,
+        });
+    }
+
+    fn watch_signals(&self) -> std::io::Result<()> {
+        for (kind, number) in [
+            (SignalKind::interrupt(), 2),
+            (SignalKind::terminate(), 15),
+            (SignalKind::hangup(), 1),
+        ] {
+            let (mut signals, notices) = (signal(kind)?, self.reaper.clone());
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() && notices.send(Notice::Signal(number)).is_ok() {}
+            });
+        }
+        Ok(())
+    }
+
+    async fn play(
+        &mut self,
+        journal: &mut Journal,
+        notices: mpsc::UnboundedReceiver<Notice>,
+    ) -> Result<(), Failure> {
+        let plan = self.plan;
+        for text in &plan.cautions {
+            self.say(Event::Caution { text: text.clone() });
+        }
+        self.bring_up(journal)?;
+        let mut crew = Crew::new(plan, self.started, notices);
+        let result = self.with_crew(&mut crew, journal).await;
+        if result.is_err() && self.rows_done < plan.ops.len() {
+            let parts = crew.hand_in().await;
+            self.keep_parts(parts);
+        }
+        result
+    }
+
+    fn bring_up(&mut self, journal: &mut Journal) -> Result<(), Failure> {
+        let fabric =
+            Fabric::up(self.plan, self.run_id, journal).map_err(|e| Failure::Fabric(e.to_string()))?;
+        for text in fabric.cautions() {
+            self.say(Event::Caution { text });
+        }
+        self.stage("fabric-up", fabric.describe());
+        if self.plan.testbed.calibrate
+            && let Some(calibration) = fabric.calibrate(self.plan).map_err(Failure::Fabric)?
+        {
+            self.say(Event::Calibrated(calibration));
+            self.stage("calibrated", String::new());
+        }
+        fabric.watch(self.reaper.clone()).map_err(Failure::Fabric)?;
+        self.fabric = Some(fabric);
+        Ok(())
+    }
+
+    async fn with_crew(&mut self, crew: &mut Crew<'a>, journal: &mut Journal) -> Result<(), Failure> {
+        self.start_ranks(crew, journal).await?;
+        self.connect(crew).await?;
+        for row in 0..self.plan.ops.len() {
+            self.play_row(crew, row).await?;
+        }
+        self.stage("played", String::new());
+        self.finish(crew).await
+    }
+
+    async fn start_ranks(&mut self, crew: &mut Crew<'a>, journal: &mut Journal) -> Result<(), Failure> {
+        let internal = |what: &str, e: &dyn std::fmt::Display| Failure::Internal(format!("{what}: {e}"));
+        let directory = journal
+            .private_dir()
+            .map_err(|e| internal("cannot make a private directory", &e))?;
+        let address = StoreAddress::Unix(directory.join("store"));
+        let token = store::secret().map_err(|e| internal("no random numbers", &e))?;
+        let (send, mut heard) = mpsc::unbounded_channel();
+        let address = store::listen(&address, token.clone(), self.plan.ranks.len() as u32, send)
+            .await
+            .map_err(|e| internal("cannot listen for ranks", &e))?;
+        let notices = self.reaper.clone();
+        tokio::spawn(async move {
+            while let Some(what) = heard.recv().await {
+                if notices.send(Notice::Heard(what)).is_err() {
+                    return;
+                }
+            }
+        });
+        let program = own_binary().map_err(|e| internal("cannot find the genie binary", &e))?;
+        let launch = Launch {
+            program: &program,
+            store: &address,
+            token: &token,
+        };
+        for (rank, place) in self.plan.ranks.iter().enumerate() {
+            let rank = rank as Rank;
+            let namespace = self.fabric.as_ref().and_then(|f| f.namespace(place.host));
+            let child = launch
+                .start(rank, namespace)
+                .map_err(|e| internal(&format!("cannot start rank {rank}"), &e))?;
+            let pid = child.id().unwrap_or(0);
+            crew.seats[rank as usize].pid = pid;
+            self.children
+                .push((pid as i32, tokio::spawn(reap(rank, child, self.reaper.clone()))));
+            journal
+                .record_process(pid as i32)
+                .map_err(|e| internal("cannot write the journal", &e))?;
+        }
+        let setup = self.plan.testbed.setup_deadline.std();
+        crew.gather(
+            false,
+            setup,
+            |_, report| matches!(report, Report::Hello { .. }),
+            |_| {},
+        )
+        .await?;
+        self.stage("ranks-started", format!("{} processes", self.plan.ranks.len()));
+        Ok(())
+    }
+
+    async fn connect(&mut self, crew: &mut Crew<'a>) -> Result<(), Failure> {
+        let setup = self.plan.testbed.setup_deadline.std();
+        let key = store::secret().map_err(|e| Failure::Internal(e.to_string()))?;
+        for assignment in assignments(self.plan, &key) {
+            if let Some(member) = &crew.seats[assignment.rank as usize].member {
+                let _ = member.orders.send(Order::Setup(Box::new(assignment)));
+            }
+        }
+        let mut book = vec![Vec::new(); self.plan.ranks.len()];
+        let listening = |rank: Rank, report: Report| match report {
+            Report::Listening { addresses } => {
+                book[rank as usize] = addresses;
+                true
+            }
+            _ => false,
+        };
+        crew.gather(false, setup, listening, |_| {}).await?;
+        crew.order(&Order::Book { book });
+        crew.gather(
+            false,
+            setup,
+            |_, report| matches!(report, Report::Connected),
+            |_| {},
+        )
+        .await?;
+        self.stage("connected", String::new());
+        Ok(())
+    }
+
+    async fn play_row(&mut self, crew: &mut Crew<'a>, row: usize) -> Result<(), Failure> {
+        let at_s = self.started.elapsed().as_secs_f64();
+        self.say(Event::OpStarted { op: row, at_s });
+        let before = self.counted();
+        let members = self
+            .plan
+            .communicators
+            .iter()
+            .find(|c| c.id == self.plan.ops[row].op.communicator);
+        let members: Vec<Rank> = members.map(|c| c.ranks.clone()).unwrap_or_default();
+        let mut rows: Vec<RowDone> = vec![RowDone::default(); self.plan.ranks.len()];
+        crew.order(&Order::Play { row });
+        let emit = &mut *self.emit;
+        let setup = self.plan.testbed.setup_deadline.std();
+        crew.gather(
+            true,
+            setup,
+            |rank, report| match report {
+                Report::RowDone(done) if done.row == row => {
+                    rows[rank as usize] = done;
+                    true
+                }
+                _ => false,
+            },
+            |beats| {
+                let of_row = |&rank: &Rank| {
+                    let beat: &Heartbeat = beats[rank as usize];
+                    if beat.row == Some(row) { beat.iterations } else { 0 }
+                };
+                let iterations = members.iter().map(of_row).min().unwrap_or(0);
+                emit(Event::Progress { op: row, iterations });
+            },
+        )
+        .await?;
+        let after = self.counted();
+        let record = record(row, true, rows, difference(&before, &after));
+        self.wrong += record.wrong.iter().sum::<u64>();
+        self.rows_done += 1;
+        self.say(Event::OpFinished(record));
+        Ok(())
+    }
+
+    fn counted(&self) -> Vec<[u64; 2]> {
+        self.fabric
+            .as_ref()
+            .map(Fabric::counted_bytes)
+            .unwrap_or_default()
+    }
+
+    /// What ranks had measured of the row in which the run ended.
+    fn keep_parts(&mut self, parts: Vec<Option<RowDone>>) {
+        let row = self.rows_done;
+        let of_row = |part: Option<RowDone>| part.filter(|p| p.row == row).unwrap_or_default();
+        let rows: Vec<RowDone> = parts.into_iter().map(of_row).collect();
+        if rows.iter().any(|r| !r.end_ns.is_empty()) {
+            self.partial_row = true;
+            let record = record(row, false, rows, Vec::new());
+            self.say(Event::OpFinished(record));
+        }
+    }
+
+    async fn finish(&mut self, crew: &mut Crew<'a>) -> Result<(), Failure> {
+        let mut summaries: Vec<Option<RankSummary>> = vec![None; self.plan.ranks.len()];
+        crew.order(&Order::Finish);
+        let take = |rank: Rank, report: Report| match report {
+            Report::Finished(summary) => {
+                summaries[rank as usize] = Some(summary);
+                true
+            }
+            _ => false,
+        };
+        crew.gather(false, self.plan.testbed.deadline.std(), take, |_| {})
+            .await?;
+        for summary in summaries.into_iter().flatten() {
+            self.say(Event::RankFinished(summary));
+        }
+        // Closing the lines lets the ranks end by themselves.
+        crew.seats.iter_mut().for_each(|seat| seat.member = None);
+        let ended = async {
+            for (_, reaped) in &mut self.children {
+                let _ = reaped.await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_ORDERS, ended).await;
+        if let Some(counts) = self.fabric.as_ref().and_then(Fabric::link_counts) {
+            self.say(Event::LinkCounters(counts));
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a rank's process; being aborted kills it.
+async fn reap(rank: Rank, mut child: Child, notices: mpsc::UnboundedSender<Notice>) {
+    let mut text = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        let _ = stderr.take(STDERR).read_to_end(&mut text).await;
+    }
+    if let Ok(status) = child.wait().await {
+        let _ = notices.send(Notice::Exited(
+            rank,
+            status,
+            String::from_utf8_lossy(&text).into_owned(),
+        ));
+    }
+}
+
+/// The running binary, by a path that outlives a rebuild.
+fn own_binary() -> std::io::Result<PathBuf> {
+    std::fs::read_link("/proc/self/exe").map(|path| {
+        let gone = path.to_string_lossy().ends_with(" (deleted)");
+        if gone {
+            PathBuf::from(format!("/proc/{}/exe", std::process::id()))
+        } else {
+            path
+        }
+    })
+}
+
+/// What each rank is told.
+fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
+    let peers = peers(plan);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let oversubscribed = plan.ranks.len() > cores;
+    let pin = plan.testbed.pin.unwrap_or(!oversubscribed);
+    let origin_ns = monotonic_ns();
+    let rows: Vec<_> = plan
+        .ops
+        .iter()
+        .map(|o| super::control::Row {
+            op: o.op.clone(),
+            warmup: o.warmup,
+            iterations: o.iterations,
+        })
+        .collect();
+    let real_rate =
+        |rate: crate::scenario::units::Bandwidth| (rate.bytes_per_second() / plan.dilation) as u64;
+    (0..plan.ranks.len())
+        .map(|rank| Assignment {
+            rank: rank as Rank,
+            ranks: plan.ranks.len() as u32,
+            key: key.into(),
+            addresses: plan.ranks[rank].addresses.clone(),
+            peers: peers[rank].clone(),
+            communicators: plan.communicators.clone(),
+            rows: rows.clone(),
+            tcp: plan.testbed.tcp.clone(),
+            pacing: plan.testbed.tcp.pacing.map(real_rate),
+            wait: plan.testbed.wait,
+            oversubscribed,
+            verify: plan.testbed.verify,
+            shaped: plan.network.links.iter().any(|l| l.rate.is_some()),
+            core: pin.then_some((rank % cores) as u32),
+            dilation: plan.dilation,
+            origin_ns,
+            setup_ms: plan.testbed.setup_deadline.0 / 1_000_000,
+        })
+        .collect()
+}
+
+/// Whom each rank exchanges messages with, by the schedules of all rows and the barrier.
+fn peers(plan: &Plan) -> Vec<Vec<Rank>> {
+    let mut sets = vec![std::collections::BTreeSet::new(); plan.ranks.len()];
+    let barrier = barrier();
+    let mut seen = Vec::new();
+    for op in plan.ops.iter().map(|o| &o.op).chain([&barrier]) {
+        let shape = (
+            op.collective,
+            op.algorithm,
+            op.communicator,
+            op.root,
+            op.bytes.min(1 << 20),
+            &op.matrix,
+        );
+        if seen.contains(&shape) {
+            continue;
+        }
+        let Some(members) = plan.communicators.iter().find(|c| c.id == op.communicator) else {
+            continue;
+        };
+        let traffic = collective::traffic(op, members.ranks.len() as u32);
+        for pair in traffic.map(|t| t.flows).unwrap_or_default() {
+            let (a, b) = (members.ranks[pair.from as usize], members.ranks[pair.to as usize]);
+            sets[a as usize].insert(b);
+            sets[b as usize].insert(a);
+        }
+        seen.push(shape);
+    }
+    sets.into_iter().map(|set| set.into_iter().collect()).collect()
+}
+
+fn record(op: usize, complete: bool, rows: Vec<RowDone>, link_bytes: Vec<[u64; 2]>) -> OpRecord {
+    let mut record = OpRecord {
+        op,
+        complete,
+        start_ns: Vec::new(),
+        end_ns: Vec::new(),
+        cpu_s: rows.iter().map(|r| r.cpu_s).collect(),
+        sent_bytes: rows.iter().map(|r| r.sent_bytes).collect(),
+        wrong: rows.iter().filter_map(|r| r.wrong).collect(),
+        link_bytes,
+    };
+    for row in rows {
+        record.start_ns.push(row.start_ns);
+        record.end_ns.push(row.end_ns);
+    }
+    record
+}
+
+fn difference(before: &[[u64; 2]], after: &[[u64; 2]]) -> Vec<[u64; 2]> {
+    let pairs = before.iter().zip(after);
+    pairs
+        .map(|(b, a)| [a[0].saturating_sub(b[0]), a[1].saturating_sub(b[1])])
+        .collect()
+}

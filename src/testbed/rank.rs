@@ -1,0 +1,226 @@
+//! A rank process (`genie rank N`): dials the store, connects with its peers, plays rows when told
+//! to, sends heartbeats from a second thread, and ends when the controller says so or is gone.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use nix::unistd::Pid;
+
+use super::control::{Assignment, Order, Report};
+use super::player::{PlayError, Player, Status};
+use super::store::{Line, STORE, StoreAddress, TOKEN};
+use crate::event::RankSummary;
+use crate::network::message::Rank;
+use crate::network::tcp::mesh::{Listeners, Mesh};
+use crate::network::tcp::transport::{Settings, Transport};
+
+const HEARTBEAT: Duration = Duration::from_millis(200);
+
+/// Why a rank process ends badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RankError {
+    /// Not started by a controller.
+    #[error("`genie rank` is started by `genie run`: {0}")]
+    NotLaunched(String),
+    /// The controller is gone or speaks another language.
+    #[error("control connection: {0}")]
+    Control(#[from] std::io::Error),
+    /// The mesh could not be made.
+    #[error(transparent)]
+    Mesh(#[from] crate::network::tcp::mesh::MeshError),
+    /// Playing failed.
+    #[error(transparent)]
+    Play(#[from] PlayError),
+    /// The controller said something out of turn.
+    #[error("unexpected order from the controller")]
+    OutOfTurn,
+}
+
+/// Runs rank `rank` to its end.
+pub fn run(rank: Rank) -> Result<(), RankError> {
+    let variable =
+        |name: &str| std::env::var(name).map_err(|_| RankError::NotLaunched(format!("{name} is not set")));
+    let address: StoreAddress = variable(STORE)?.parse().map_err(RankError::NotLaunched)?;
+    let token = variable(TOKEN)?;
+    let line = Arc::new(Line::dial(&address)?);
+    line.say(&Report::Hello {
+        token,
+        rank,
+        pid: std::process::id(),
+    })?;
+    let Order::Setup(assignment) = line.hear()? else {
+        return Err(RankError::OutOfTurn);
+    };
+    let assignment = Arc::new(*assignment);
+    let status = Arc::new(Status::default());
+    let voice = Voice {
+        line: line.clone(),
+        speaking: Arc::new(Mutex::new(())),
+    };
+    let played = serve(&assignment, &voice, &status);
+    if let Err(error) = &played {
+        let peer = if let RankError::Play(play) = error {
+            play.peer()
+        } else {
+            None
+        };
+        voice.say(&Report::Failed {
+            what: error.to_string(),
+            peer,
+            at: status.heartbeat(),
+        })?;
+        // The controller decides what becomes of the run; until then peers keep their connections.
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+    played
+}
+
+/// The control line, shared by the data thread and the heartbeat thread.
+#[derive(Debug, Clone)]
+struct Voice {
+    line: Arc<Line>,
+    speaking: Arc<Mutex<()>>,
+}
+
+impl Voice {
+    fn say(&self, report: &Report) -> std::io::Result<()> {
+        let _turn = self.speaking.lock();
+        self.line.say(report)
+    }
+}
+
+fn serve(assignment: &Arc<Assignment>, voice: &Voice, status: &Arc<Status>) -> Result<(), RankError> {
+    let orders = hear_orders(voice.clone(), status.clone());
+    beat(voice.clone(), status.clone());
+    let listeners = Listeners::bind(&assignment.addresses, &assignment.tcp)?;
+    voice.say(&Report::Listening {
+        addresses: listeners.addresses()?,
+    })?;
+    let Ok(Order::Book { book }) = orders.recv() else {
+        return Err(RankError::OutOfTurn);
+    };
+    let settings = Settings {
+        wait: assignment.wait,
+        oversubscribed: assignment.oversubscribed,
+        real_payload: assignment.verify,
+        slots: assignment.tcp.slots,
+        slot_bytes: assignment.tcp.slot_bytes.0,
+        split_tail: assignment.shaped,
+    };
+    let mesh = Mesh {
+        rank: assignment.rank,
+        key: key_bytes(&assignment.key),
+        peers: &assignment.peers,
+        book: &book,
+        addresses: &assignment.addresses,
+        options: &assignment.tcp,
+        pacing: assignment.pacing,
+        deadline: Duration::from_millis(assignment.setup_ms),
+    };
+    let connections = mesh.connect(&listeners, &settings)?;
+    drop(listeners);
+    let transport = Transport::new(settings, connections).map_err(PlayError::from_io)?;
+    if let Some(core) = assignment.core {
+        pin(core);
+    }
+    let mut player = Player::new(assignment.clone(), transport, status.clone())?;
+    voice.say(&Report::Connected)?;
+    loop {
+        match orders.recv() {
+            Ok(Order::Play { row }) if row < assignment.rows.len() => {
+                let done = player.play(row)?;
+                voice.say(&Report::RowDone(done))?;
+            }
+            Ok(Order::Finish) => break,
+            _ => return Err(RankError::OutOfTurn),
+        }
+    }
+    voice.say(&Report::Finished(summary(assignment, &mut player)))?;
+    // Connections stay open until every rank has finished: the controller then closes the line.
+    while orders.recv().is_ok() {}
+    Ok(())
+}
+
+/// Orders, from a thread that also notices when the controller is gone.
+fn hear_orders(voice: Voice, status: Arc<Status>) -> mpsc::Receiver<Order> {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        while let Ok(order) = voice.line.hear() {
+            let heard = match order {
+                Order::HandIn => {
+                    let part = status
+                        .record
+                        .lock()
+                        .map(|record| record.clone())
+                        .unwrap_or_default();
+                    voice.say(&Report::RowPart(part)).is_ok()
+                }
+                order => send.send(order).is_ok(),
+            };
+            if !heard {
+                break;
+            }
+        }
+        status.ended.store(true, Ordering::Relaxed);
+        // The controller is gone or done with us: nothing that this process holds matters any more.
+        std::process::exit(0);
+    });
+    receive
+}
+
+fn beat(voice: Voice, status: Arc<Status>) {
+    std::thread::spawn(move || {
+        while voice.say(&Report::Heartbeat(status.heartbeat())).is_ok() {
+            std::thread::sleep(HEARTBEAT);
+        }
+    });
+}
+
+/// Pins the calling thread; a refusal only costs steadiness, so it is not an error.
+fn pin(core: u32) {
+    let mut set = CpuSet::new();
+    if set.set(core as usize).is_ok() {
+        let _ = sched_setaffinity(Pid::from_raw(0), &set);
+    }
+}
+
+fn key_bytes(hex: &str) -> [u8; 16] {
+    let mut key = [0; 16];
+    for (byte, pair) in key.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        *byte = std::str::from_utf8(pair)
+            .ok()
+            .and_then(|p| u8::from_str_radix(p, 16).ok())
+            .unwrap_or(0);
+    }
+    key
+}
+
+fn summary(assignment: &Assignment, player: &mut Player) -> RankSummary {
+    let (totals, retransmits) = (player.transport().totals(), player.transport().retransmits());
+    let mut summary = RankSummary {
+        rank: assignment.rank,
+        pid: std::process::id(),
+        core: assignment.core,
+        sent_bytes: totals.sent_bytes,
+        received_bytes: totals.received_bytes,
+        messages: totals.messages,
+        retransmits,
+        timers: player.timers().fired(),
+        timer_late_p99_us: player.timers().late_p99_us(),
+        ..RankSummary::default()
+    };
+    if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
+        summary.user_s = usage.user_time().num_microseconds() as f64 / 1e6;
+        summary.system_s = usage.system_time().num_microseconds() as f64 / 1e6;
+        summary.max_rss_bytes = usage.max_rss() as u64 * 1024;
+        summary.context_switches = [
+            usage.voluntary_context_switches() as u64,
+            usage.involuntary_context_switches() as u64,
+        ];
+    }
+    summary
+}

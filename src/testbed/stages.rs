@@ -1,0 +1,454 @@
+//! What the controller waits for. Every wait ends: with what was awaited, or with a [`Failure`]
+//! that says which rank, in which operation, waiting for whom.
+
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::control::{Heartbeat, Order, Report, RowDone};
+use super::exit;
+use super::store::{Heard, Member};
+use crate::event::RankLoss;
+use crate::network::message::Rank;
+use crate::scenario::plan::Plan;
+
+/// After the first sign of trouble, so long for better explanations to come in.
+const GRACE: Duration = Duration::from_millis(400);
+const TICK: Duration = Duration::from_millis(100);
+
+/// Something that happened outside the controller.
+#[derive(Debug)]
+pub enum Notice {
+    /// From the store.
+    Heard(Heard),
+    /// A rank's process ended; the text is the end of what it wrote to stderr.
+    Exited(Rank, ExitStatus, String),
+    /// A link of the fabric was deleted or set down by somebody else.
+    LinkLost(String),
+    /// A signal to end: its number.
+    Signal(i32),
+}
+
+/// Why a run ends early.
+#[derive(Debug)]
+pub enum Failure {
+    /// Ranks are gone.
+    Ranks(Vec<RankLoss>),
+    /// No progress within the deadline.
+    Deadline(Vec<RankLoss>),
+    /// The fabric changed or could not be made.
+    Fabric(String),
+    /// A signal.
+    Signal(i32),
+    /// Something that should not happen.
+    Internal(String),
+}
+
+impl Failure {
+    /// The process's exit code.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Failure::Ranks(_) => exit::RANK_LOST,
+            Failure::Deadline(_) => exit::DEADLINE,
+            Failure::Fabric(_) => exit::FABRIC,
+            Failure::Signal(number) => 128 + number,
+            Failure::Internal(_) => exit::INTERNAL,
+        }
+    }
+
+    /// The ranks concerned.
+    pub fn losses(&self) -> &[RankLoss] {
+        match self {
+            Failure::Ranks(losses) | Failure::Deadline(losses) => losses,
+            _ => &[],
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Ranks(losses) | Failure::Deadline(losses) => {
+                let texts: Vec<String> = losses.iter().map(describe).collect();
+                write!(f, "{}", texts.join("; "))
+            }
+            Failure::Fabric(text) | Failure::Internal(text) => write!(f, "{text}"),
+            Failure::Signal(2) => write!(f, "interrupted"),
+            Failure::Signal(number) => write!(f, "ended by signal {number}"),
+        }
+    }
+}
+
+/// One loss in a sentence.
+pub fn describe(loss: &RankLoss) -> String {
+    let mut text = format!("rank {} on {}: {}", loss.rank, loss.host, loss.what);
+    if !loss.operation.is_empty() {
+        text += &format!(", in {}", loss.operation);
+    }
+    if !loss.waiting.is_empty() {
+        text += &format!(" ({})", list_waits(&loss.waiting));
+    }
+    text
+}
+
+/// Everything known of one rank.
+#[derive(Debug, Default)]
+pub struct Seat {
+    /// Its connection, once it has dialled in.
+    pub member: Option<Member>,
+    /// Process that was started for it.
+    pub pid: u32,
+    heartbeat: Heartbeat,
+    heard_at: Option<Instant>,
+    exited: Option<String>,
+    left: bool,
+    failed: Option<(String, Option<Rank>)>,
+    finished: bool,
+}
+
+/// All ranks of a run, and the one channel by which everything is heard.
+#[derive(Debug)]
+pub struct Crew<'a> {
+    plan: &'a Plan,
+    started: Instant,
+    /// One per rank.
+    pub seats: Vec<Seat>,
+    notices: mpsc::UnboundedReceiver<Notice>,
+    link_lost: Option<String>,
+    signal: Option<i32>,
+    trouble_at: Option<Instant>,
+    moved: u64,
+    moved_at: Instant,
+}
+
+impl<'a> Crew<'a> {
+    /// A crew whose ranks were not started yet.
+    pub fn new(plan: &'a Plan, started: Instant, notices: mpsc::UnboundedReceiver<Notice>) -> Self {
+        Self {
+            plan,
+            started,
+            seats: plan.ranks.iter().map(|_| Seat::default()).collect(),
+            notices,
+            link_lost: None,
+            signal: None,
+            trouble_at: None,
+            moved: 0,
+            moved_at: Instant::now(),
+        }
+    }
+
+    /// Sends an order to every rank.
+    pub fn order(&self, order: &Order) {
+        for member in self.seats.iter().filter_map(|s| s.member.as_ref()) {
+            // A rank that is gone is noticed by its exit.
+            let _ = member.orders.send(order.clone());
+        }
+    }
+
+    /// Waits until each rank has been heard by `take`, which says whether a report was the awaited
+    /// one. `playing`: progress is required within the plan's deadline; otherwise the whole wait
+    /// must end within `setup`. `tick` is called regularly with all heartbeats.
+    pub async fn gather(
+        &mut self,
+        playing: bool,
+        setup: Duration,
+        mut take: impl FnMut(Rank, Report) -> bool,
+        mut tick: impl FnMut(&[&Heartbeat]),
+    ) -> Result<(), Failure> {
+        let begun = Instant::now();
+        self.moved_at = begun;
+        let mut missing: Vec<bool> = self.seats.iter().map(|_| true).collect();
+        while missing.iter().any(|m| *m) {
+            match tokio::time::timeout(TICK, self.notices.recv()).await {
+                Ok(Some(notice)) => {
+                    if let Some((rank, report)) = self.digest(notice)
+                        && take(rank, report)
+                    {
+                        missing[rank as usize] = false;
+                    }
+                }
+                Ok(None) => return Err(Failure::Internal("the control channel closed".into())),
+                Err(_) => {
+                    let beats: Vec<&Heartbeat> = self.seats.iter().map(|s| &s.heartbeat).collect();
+                    tick(&beats);
+                }
+            }
+            self.judge(playing)?;
+            if !playing && begun.elapsed() > setup {
+                return Err(Failure::Deadline(self.late(&missing, setup)));
+            }
+        }
+        Ok(())
+    }
+
+    /// After a failure: lets living ranks hand in what they have of the current row.
+    pub async fn hand_in(&mut self) -> Vec<Option<RowDone>> {
+        self.order(&Order::HandIn);
+        let mut rows: Vec<Option<RowDone>> = self.seats.iter().map(|_| None).collect();
+        let until = Instant::now() + GRACE;
+        let alive = |s: &Seat| s.exited.is_none() && !s.left && s.member.is_some();
+        while rows
+            .iter()
+            .zip(&self.seats)
+            .any(|(row, seat)| row.is_none() && alive(seat))
+        {
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                break;
+            };
+            let Ok(Some(notice)) = tokio::time::timeout(left, self.notices.recv()).await else {
+                break;
+            };
+            if let Some((rank, Report::RowPart(done))) = self.digest(notice) {
+                rows[rank as usize] = Some(done);
+            }
+        }
+        rows
+    }
+
+    /// Books a notice; gives the report if it is one that a stage may wait for.
+    fn digest(&mut self, notice: Notice) -> Option<(Rank, Report)> {
+        let mut trouble = true;
+        let mut given = None;
+        match notice {
+            Notice::LinkLost(link) => self.link_lost = self.link_lost.take().or(Some(link)),
+            Notice::Signal(number) => self.signal = self.signal.or(Some(number)),
+            Notice::Exited(rank, status, stderr) => {
+                let seat = &mut self.seats[rank as usize];
+                trouble = !seat.finished;
+                seat.exited = Some(exit_text(status, &stderr));
+            }
+            Notice::Heard(Heard::Left(rank)) => {
+                let seat = &mut self.seats[rank as usize];
+                trouble = !seat.finished;
+                seat.left = true;
+            }
+            Notice::Heard(Heard::Joined(member)) => {
+                trouble = false;
+                let rank = member.rank;
+                let seat = &mut self.seats[rank as usize];
+                seat.heard_at = Some(Instant::now());
+                let pid = member.pid;
+                seat.member = Some(member);
+                given = Some((
+                    rank,
+                    Report::Hello {
+                        token: String::new(),
+                        rank,
+                        pid,
+                    },
+                ));
+            }
+            Notice::Heard(Heard::Said(rank, report)) => {
+                let seat = &mut self.seats[rank as usize];
+                seat.heard_at = Some(Instant::now());
+                trouble = false;
+                match report {
+                    Report::Heartbeat(beat) => seat.heartbeat = beat,
+                    Report::Failed { what, peer, at } => {
+                        seat.heartbeat = at;
+                        seat.failed = Some((what, peer));
+                        trouble = true;
+                    }
+                    Report::Finished(summary) => {
+                        seat.finished = true;
+                        given = Some((rank, Report::Finished(summary)));
+                    }
+                    report => given = Some((rank, report)),
+                }
+            }
+        }
+        if trouble {
+            self.trouble_at.get_or_insert_with(Instant::now);
+        }
+        given
+    }
+
+    /// Ends the wait if something has gone wrong for good.
+    fn judge(&mut self, playing: bool) -> Result<(), Failure> {
+        if let Some(number) = self.signal {
+            return Err(Failure::Signal(number));
+        }
+        if self.trouble_at.is_some_and(|at| at.elapsed() > GRACE) {
+            return Err(match &self.link_lost {
+                Some(link) => Failure::Fabric(self.describe_outage(link)),
+                None => Failure::Ranks(self.lost()),
+            });
+        }
+        let deadline = self.plan.testbed.deadline.std();
+        let silent: Vec<Rank> = (0..self.seats.len() as Rank)
+            .filter(|&r| {
+                self.seats[r as usize]
+                    .heard_at
+                    .is_some_and(|at| at.elapsed() > deadline)
+            })
+            .collect();
+        if !silent.is_empty() {
+            let say = |&rank: &Rank| {
+                let state = process_state(self.seats[rank as usize].pid);
+                let what = format!("no heartbeat for {} s{state}", deadline.as_secs_f64());
+                self.loss(rank, what)
+            };
+            return Err(Failure::Deadline(silent.iter().map(say).collect()));
+        }
+        let moved = self
+            .seats
+            .iter()
+            .map(|s| s.heartbeat.moved_bytes + s.heartbeat.iterations)
+            .sum();
+        if moved != self.moved {
+            (self.moved, self.moved_at) = (moved, Instant::now());
+        }
+        if playing && self.moved_at.elapsed() > deadline {
+            let what = format!("no progress for {} s", deadline.as_secs_f64());
+            let stuck = self.stuck();
+            return Err(Failure::Deadline(
+                stuck.into_iter().map(|r| self.loss(r, what.clone())).collect(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The ranks whose end explains the trouble: those whose process ended; else those that closed
+    /// their connection; else those that said they failed.
+    fn lost(&self) -> Vec<RankLoss> {
+        let ranks = || (0..self.seats.len() as Rank).filter(|&r| !self.seats[r as usize].finished);
+        let exited: Vec<RankLoss> = ranks()
+            .filter_map(|r| {
+                self.seats[r as usize]
+                    .exited
+                    .clone()
+                    .map(|what| self.loss(r, what))
+            })
+            .collect();
+        if !exited.is_empty() {
+            return exited;
+        }
+        let left: Vec<RankLoss> = ranks()
+            .filter(|&r| self.seats[r as usize].left)
+            .map(|r| self.loss(r, "closed its control connection".into()))
+            .collect();
+        if !left.is_empty() {
+            return left;
+        }
+        ranks()
+            .filter_map(|r| {
+                self.seats[r as usize]
+                    .failed
+                    .clone()
+                    .map(|(what, _)| self.loss(r, what))
+            })
+            .collect()
+    }
+
+    fn loss(&self, rank: Rank, what: String) -> RankLoss {
+        let seat = &self.seats[rank as usize];
+        let host = self.plan.network.nodes.get(self.plan.ranks[rank as usize].host);
+        RankLoss {
+            rank,
+            host: host.map_or_else(|| "this host".into(), |n| n.name.clone()),
+            what,
+            operation: self.operation(&seat.heartbeat),
+            waiting: self.waits(),
+            at_s: self.started.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// Where a rank was, in words.
+    fn operation(&self, beat: &Heartbeat) -> String {
+        let Some(row) = beat.row.and_then(|row| self.plan.ops.get(row)) else {
+            return String::new();
+        };
+        let (name, total) = (row.op.label(), u64::from(row.warmup + row.iterations));
+        format!(
+            "{name}, iteration {} of {total}",
+            (beat.iterations + 1).min(total)
+        )
+    }
+
+    /// A lost link, the operation that it interrupted, and who waits for whom since.
+    fn describe_outage(&self, link: &str) -> String {
+        let mut text = format!("link {link} was deleted or set down during the run");
+        let slowest = self
+            .seats
+            .iter()
+            .map(|s| &s.heartbeat)
+            .min_by_key(|beat| (beat.row, beat.iterations));
+        let operation = slowest.map(|beat| self.operation(beat)).unwrap_or_default();
+        if !operation.is_empty() {
+            text += &format!(", in {operation}");
+        }
+        let waits = self.waits();
+        if !waits.is_empty() {
+            text += &format!(" ({})", list_waits(&waits));
+        }
+        text
+    }
+
+    fn waits(&self) -> Vec<(Rank, Rank)> {
+        let of = |(rank, seat): (usize, &Seat)| -> Vec<(Rank, Rank)> {
+            seat.heartbeat
+                .waiting
+                .iter()
+                .map(|&whom| (rank as Rank, whom))
+                .collect()
+        };
+        self.seats.iter().enumerate().flat_map(of).take(16).collect()
+    }
+
+    /// Ranks that others wait for and that wait for nobody themselves; all that wait if there is none.
+    fn stuck(&self) -> Vec<Rank> {
+        let waits = self.waits();
+        let waited_for = |rank: &Rank| waits.iter().any(|(_, whom)| whom == rank);
+        let waiting = |rank: &Rank| waits.iter().any(|(who, _)| who == rank);
+        let all = 0..self.seats.len() as Rank;
+        let culprits: Vec<Rank> = all.clone().filter(|r| waited_for(r) && !waiting(r)).collect();
+        if culprits.is_empty() {
+            all.filter(waiting).collect()
+        } else {
+            culprits
+        }
+    }
+
+    fn late(&self, missing: &[bool], setup: Duration) -> Vec<RankLoss> {
+        let what = format!(
+            "not ready within testbed.setup_deadline ({} s)",
+            setup.as_secs_f64()
+        );
+        (0..missing.len() as Rank)
+            .filter(|&r| missing[r as usize])
+            .take(8)
+            .map(|r| self.loss(r, what.clone()))
+            .collect()
+    }
+}
+
+fn list_waits(waits: &[(Rank, Rank)]) -> String {
+    let texts: Vec<String> = waits
+        .iter()
+        .map(|(who, whom)| format!("rank {who} waits for rank {whom}"))
+        .collect();
+    texts.join(", ")
+}
+
+fn exit_text(status: ExitStatus, stderr: &str) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    let mut text = match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("killed by signal {signal}"),
+        (None, code) => format!("exited with code {}", code.unwrap_or(-1)),
+    };
+    let stderr = stderr.trim();
+    if !stderr.is_empty() {
+        text += &format!(" after writing `{stderr}`");
+    }
+    text
+}
+
+/// ` (stopped)` for a process that a signal has stopped, else nothing.
+fn process_state(pid: u32) -> &'static str {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    match stat.rsplit(") ").next().and_then(|rest| rest.chars().next()) {
+        Some('T' | 't') => ": its process is stopped",
+        _ => "",
+    }
+}

@@ -1,0 +1,448 @@
+//! The run store: round trips, look-up, corrupt folders, and disks that are full or forbidden.
+
+mod results_fixture;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use genie::event::{Event, RankLoss, Status};
+use genie::report::list;
+use genie::report::style::Style;
+use genie::results::store::FindError;
+use genie::results::summary::Row;
+use genie::results::{Recorder, Run, RunId, State, Store, columns, csv, tables};
+use genie::scenario::plan::Plan;
+use proptest::prelude::*;
+use results_fixture as made;
+
+fn record(results: &Path, run: Run, events: &[Event]) -> Recorder {
+    let mut recorder = Recorder::start(results, run);
+    events.iter().for_each(|event| recorder.record(event));
+    recorder
+}
+
+fn named(id: &str, plan: Plan) -> Run {
+    Run::new(id.parse().expect("a run id"), plan, made::environment())
+}
+
+fn lines(folder: &Path, file: &str) -> Vec<Vec<String>> {
+    csv::records(&fs::read_to_string(folder.join(file)).expect("the file is there"))
+}
+
+#[test]
+fn a_run_reads_back_as_it_was() {
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let recorder = record(results.path(), made::run(plan.clone()), &made::completed(&plan));
+    assert_eq!(recorder.loss(), None);
+    let read = Store::new(results.path()).open("latest").unwrap();
+    let run = recorder.run();
+    assert_eq!(read.manifest, run.manifest);
+    assert_eq!(
+        (read.rows, read.ranks, read.links),
+        (run.rows.clone(), run.ranks.clone(), run.links.clone())
+    );
+}
+
+#[test]
+fn tables_hold_every_iteration_rank_and_link_under_the_documented_columns() {
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let recorder = record(results.path(), made::run(plan.clone()), &made::completed(&plan));
+    let folder = recorder.path();
+    let (ops, ranks, links) = (
+        lines(folder, "ops.csv"),
+        lines(folder, "ranks.csv"),
+        lines(folder, "links.csv"),
+    );
+    assert_eq!(ops.len(), 1 + plan.ops.len());
+    assert_eq!(ranks.len(), 1 + 4);
+    assert_eq!(
+        links.len(),
+        1 + (plan.ops.len() + 1) * 4 * 2,
+        "each link has two directions, and a total"
+    );
+    assert_eq!(lines(folder, "iterations.csv").len(), 1 + plan.ops.len() * 10 * 4);
+    for entry in columns::files().iter().filter(|entry| !entry.columns.is_empty()) {
+        let names: Vec<String> = entry.columns.iter().map(|column| column.name.clone()).collect();
+        for line in &lines(folder, &entry.name) {
+            assert_eq!(line.len(), names.len(), "{}: {line:?}", entry.name);
+        }
+        assert_eq!(lines(folder, &entry.name)[0], names, "{}", entry.name);
+    }
+    // Ring all-reduce of 64 MiB, 12 iterations: 96 MiB each on every link direction.
+    let link = links.iter().find(|line| line[2] == "1").unwrap();
+    assert_eq!((link[0].as_str(), link[1].as_str()), ("h0-s0", "h0->s0"));
+    assert_eq!(link[4].parse::<f64>().unwrap(), 12.0 * 96.0 * made::MIB as f64);
+    let scenario = fs::read_to_string(folder.join("scenario.toml")).unwrap();
+    assert_eq!(scenario, plan.scenario);
+    let events = fs::read_to_string(folder.join("events.jsonl")).unwrap();
+    assert!(
+        events
+            .lines()
+            .all(|line| serde_json::from_str::<Event>(line).is_ok())
+    );
+    assert!(!events.contains("\"progress\""));
+}
+
+/// What a program that knows only the manifest's schema makes of the tables.
+#[test]
+fn python_reads_the_tables_with_the_types_of_the_manifest() {
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let mut events = made::completed(&plan);
+    let last = events.len() - 1;
+    events.insert(last, rank_lost("it said \"no\",\nthen nothing"));
+    let recorder = record(results.path(), made::run(plan), &events);
+    let script = r#"
+import csv, json, sys
+kinds = {"integer": int, "number": float, "text": str, "boolean": lambda t: {"true": True, "false": False}[t]}
+tables = 0
+for entry in json.load(open("manifest.json"))["files"]:
+    if "columns" in entry:
+        with open(entry["name"], newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        for row in rows:
+            for column in entry["columns"]:
+                row[column["name"]] == "" or kinds[column["type"]](row[column["name"]])
+        tables += 1
+lost = [row["lost"] for row in csv.DictReader(open("ranks.csv", newline="")) if row["lost"]]
+assert lost == ['it said "no",\nthen nothing'], lost
+print(tables)
+"#;
+    let python = Command::new("python3")
+        .args(["-c", script])
+        .current_dir(recorder.path())
+        .output();
+    let Ok(python) = python else {
+        return println!("no python3 here");
+    };
+    assert_eq!(
+        String::from_utf8_lossy(&python.stdout),
+        "4\n",
+        "{}",
+        String::from_utf8_lossy(&python.stderr)
+    );
+}
+
+fn rank_lost(what: &str) -> Event {
+    Event::RankLost(RankLoss {
+        rank: 2,
+        host: "h2".into(),
+        what: what.into(),
+        operation: "barrier".into(),
+        waiting: vec![(0, 2)],
+        at_s: 1.0,
+    })
+}
+
+#[test]
+fn runs_are_found_by_any_unique_beginning() {
+    let results = tempfile::tempdir().unwrap();
+    let store = Store::new(results.path());
+    assert!(matches!(store.find("latest"), Err(FindError::Empty { .. })));
+    let ids = [
+        "20261121-080000-k3v9x",
+        "20261122-153254-k3000",
+        "20261122-153300-a0000",
+    ];
+    for id in ids {
+        record(
+            results.path(),
+            named(id, made::plan()),
+            &[made::finished(Status::Failed, None, 3)],
+        );
+    }
+    fs::create_dir(results.path().join("baselines")).unwrap();
+    for (text, id) in [
+        ("20261121-080000-k3v9x", ids[0]),
+        ("k3v", ids[0]),
+        ("20261121", ids[0]),
+        ("a", ids[2]),
+        ("latest", ids[2]),
+    ] {
+        assert_eq!(store.find(text).unwrap().as_str(), id, "{text}");
+    }
+    let ambiguous = store.find("k3").unwrap_err();
+    assert_eq!(ambiguous.to_string(), "`k3` is the beginning of 2 runs");
+    assert_eq!(
+        ambiguous.help(),
+        "it can be 20261121-080000-k3v9x, 20261122-153254-k3000"
+    );
+    assert!(matches!(store.find(""), Err(FindError::Unknown { .. })));
+    let unknown = store.find("k3v9z").unwrap_err();
+    assert!(
+        unknown
+            .help()
+            .starts_with("the nearest are 20261121-080000-k3v9x"),
+        "{}",
+        unknown.help()
+    );
+}
+
+#[test]
+fn runs_of_one_second_are_in_order_of_their_start() {
+    let results = tempfile::tempdir().unwrap();
+    for (id, at) in [
+        ("20261122-153254-a0000", "54.900Z"),
+        ("20261122-153254-z0000", "54.100Z"),
+    ] {
+        let at = format!("2026-11-22T15:32:{at}");
+        let started = Event::RunStarted {
+            run_id: id.into(),
+            at,
+        };
+        record(
+            results.path(),
+            named(id, made::plan()),
+            &[started, made::finished(Status::Failed, None, 3)],
+        );
+    }
+    assert_eq!(
+        Store::new(results.path()).find("latest").unwrap().short(),
+        "a0000"
+    );
+}
+
+#[test]
+fn damaged_folders_are_listed_with_the_reason() {
+    let results = tempfile::tempdir().unwrap();
+    let plan = made::plan();
+    let (good, torn) = ("20261122-153254-k3v9x", "20261122-153255-t0000");
+    record(results.path(), named(good, plan.clone()), &made::completed(&plan));
+    record(results.path(), named(torn, plan.clone()), &made::completed(&plan));
+    fs::write(
+        results.path().join(torn).join("manifest.json"),
+        "{\n  \"format\": 1,\n  \"run_",
+    )
+    .unwrap();
+    fs::create_dir(results.path().join("20261122-153256-e0000")).unwrap();
+    let newer = results.path().join("20261122-153257-n0000");
+    fs::create_dir(&newer).unwrap();
+    fs::write(newer.join("manifest.json"), "{\"format\": 9}").unwrap();
+
+    let store = Store::new(results.path());
+    let entries = store.list().unwrap();
+    let mut out = Vec::new();
+    list::table(&mut out, &entries, Style::PLAIN).unwrap();
+    let text = String::from_utf8(out)
+        .unwrap()
+        .replace(&results.path().display().to_string(), "RESULTS");
+    insta::assert_snapshot!("runs", text);
+    let json: serde_json::Value = serde_json::from_str(&list::json(&entries)).unwrap();
+    assert_eq!(json[0]["status"], "completed");
+    assert_eq!(json[3]["status"], "damaged");
+    assert_eq!(
+        json[3]["damage"],
+        "its format is 9, this genie reads formats up to 1"
+    );
+    assert!(matches!(store.open("n0"), Err(FindError::Damaged { .. })));
+}
+
+#[test]
+fn damaged_tables_cost_their_rows_and_a_caution() {
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let recorder = record(results.path(), made::run(plan.clone()), &made::completed(&plan));
+    let ops = recorder.path().join("ops.csv");
+    let text = fs::read_to_string(&ops)
+        .unwrap()
+        .replace("1,all-reduce,ring", "one,all-reduce,ring");
+    fs::write(&ops, text).unwrap();
+    fs::remove_file(recorder.path().join("links.csv")).unwrap();
+    let run = Store::new(results.path()).open("k3v9x").unwrap();
+    assert_eq!(run.rows.len(), plan.ops.len() - 1);
+    assert_eq!(
+        run.manifest.cautions,
+        [
+            "links.csv cannot be read: No such file or directory (os error 2)",
+            "row 2 of ops.csv is left out: `one` is not a value of `index`",
+        ]
+    );
+}
+
+/// `kill -9` of genie in the middle: what was written until then is shown.
+#[test]
+fn a_run_whose_process_died_is_interrupted() {
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let events = made::completed(&plan);
+    let cut = events.len() - 3;
+    let recorder = record(results.path(), made::run(plan.clone()), &events[..cut]);
+    let store = Store::new(results.path());
+    assert_eq!(
+        store.open("k3").unwrap().manifest.status,
+        State::Running,
+        "this process lives"
+    );
+
+    // A process that is gone: this one's number, started at another time.
+    let manifest = recorder.path().join("manifest.json");
+    let mut json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&manifest).unwrap()).unwrap();
+    json["process"]["start_ticks"] = 1.into();
+    fs::write(&manifest, json.to_string()).unwrap();
+    let ops = recorder.path().join("ops.csv");
+    let text = fs::read_to_string(&ops).unwrap();
+    fs::write(&ops, &text[..text.len() - 7]).unwrap();
+
+    let run = store.open("k3").unwrap();
+    assert_eq!(run.manifest.status, State::Interrupted);
+    assert!(run.manifest.reason.as_ref().unwrap().starts_with("interrupted"));
+    assert_eq!(run.rows.len(), plan.ops.len() - 1, "the last line was torn");
+    assert!(run.manifest.calibration.is_some(), "from the events");
+    assert_eq!(run.ranks.len(), 3, "from the events");
+    assert_eq!(
+        store.list().unwrap()[0].header.as_ref().unwrap().status,
+        State::Interrupted
+    );
+    let json: serde_json::Value = serde_json::from_str(&genie::report::json::text(&run, None)).unwrap();
+    assert_eq!(
+        (json["status"].as_str(), json["state"].as_str()),
+        (Some("partial"), Some("interrupted"))
+    );
+}
+
+/// The run must be the same in memory, and say once what was lost.
+fn assert_lost(recorder: &Recorder, plan: &Plan, why: &str) {
+    let loss = recorder.loss().expect("the loss is known");
+    assert!(loss.contains(why), "{loss}");
+    let run = recorder.run();
+    assert_eq!(run.rows.len(), plan.ops.len(), "the run went on");
+    assert_eq!(run.manifest.status, State::Completed);
+    let said = run
+        .manifest
+        .cautions
+        .iter()
+        .filter(|caution| caution.contains("not fully stored"));
+    assert_eq!(said.count(), 1, "{:?}", run.manifest.cautions);
+    assert_eq!(recorder.stored(), None);
+}
+
+#[test]
+fn a_results_folder_that_cannot_be_made() {
+    let plan = made::plan();
+    // Even root cannot make folders in /proc, or below a file.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for results in [Path::new("/proc/genie-results"), file.path()] {
+        let recorder = record(results, made::run(plan.clone()), &made::completed(&plan));
+        assert_lost(&recorder, &plan, "cannot write");
+    }
+}
+
+#[test]
+fn a_folder_of_another_run_is_not_touched() {
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let first = record(results.path(), made::run(plan.clone()), &[made::started()]);
+    let before = fs::read(first.path().join("events.jsonl")).unwrap();
+    let mut second = made::plan();
+    second.name = "second".into();
+    let recorder = record(results.path(), made::run(second), &made::completed(&plan));
+    assert_lost(&recorder, &plan, "File exists");
+    assert_eq!(fs::read(first.path().join("events.jsonl")).unwrap(), before);
+    let kept = fs::read_to_string(first.path().join("manifest.json")).unwrap();
+    assert!(!kept.contains("\"second\""), "nor its manifest");
+}
+
+#[test]
+fn a_folder_that_vanishes() {
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let mut recorder = Recorder::start(results.path(), made::run(plan.clone()));
+    for (number, event) in made::completed(&plan).iter().enumerate() {
+        if number == 4 {
+            fs::remove_dir_all(recorder.path()).unwrap();
+        }
+        recorder.record(event);
+    }
+    assert_lost(&recorder, &plan, "No such file");
+    assert!(!recorder.path().exists(), "it is not brought back");
+}
+
+/// A file system of 64 KiB, in a mount namespace of this thread alone (needs root): a run of 3,000
+/// iterations on 4 ranks does not fit.
+#[test]
+fn a_disk_that_runs_full() {
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    let results = tempfile::tempdir().unwrap();
+    let none = None::<&str>;
+    let mounted = unshare(CloneFlags::CLONE_NEWNS)
+        .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none))
+        .and_then(|()| {
+            mount(
+                Some("tmpfs"),
+                results.path(),
+                Some("tmpfs"),
+                MsFlags::empty(),
+                Some("size=64k"),
+            )
+        });
+    if let Err(error) = mounted {
+        return println!("cannot mount a tmpfs here: {error}");
+    }
+    let plan = made::plan();
+    let mut events = made::completed(&plan);
+    for event in &mut events {
+        if let Event::OpFinished(record) = event {
+            let (op, complete) = (record.op, record.complete);
+            *record = made::record(&plan, op, &[846_000.0; 3000]);
+            record.complete = complete;
+        }
+    }
+    let recorder = record(results.path(), made::run(plan.clone()), &events);
+    assert_lost(&recorder, &plan, "No space left on device");
+    let kept = Store::new(results.path()).open("latest").unwrap();
+    assert_eq!(kept.rows, [], "no row without its iterations");
+}
+
+/// `/dev/full` takes no byte.
+#[test]
+fn a_device_that_is_full() {
+    use std::os::unix::fs::symlink;
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let mut recorder = Recorder::start(results.path(), made::run(plan.clone()));
+    // The end of the run replaces ranks.csv by way of this name.
+    symlink("/dev/full", recorder.path().join(".ranks.csv.new")).unwrap();
+    made::completed(&plan)
+        .iter()
+        .for_each(|event| recorder.record(event));
+    assert_lost(&recorder, &plan, "No space left on device");
+    let kept = Store::new(results.path()).open("latest").unwrap();
+    assert_eq!(kept.manifest.status, State::Completed, "the manifest had room");
+    assert!(
+        kept.manifest
+            .cautions
+            .iter()
+            .any(|caution| caution.contains("not fully stored"))
+    );
+}
+
+#[test]
+fn ids_that_can_be_typed_are_short() {
+    let id = |text: &str| text.parse::<RunId>().unwrap();
+    let all = [
+        id("20261122-153254-k3v9x"),
+        id("20261122-153255-k3000"),
+        id("20261122-153256-20abc"),
+    ];
+    let shortest = |id: &RunId| genie::results::store::unique_prefix(id, &all);
+    assert_eq!(shortest(&all[0]), 3, "k3v");
+    assert_eq!(shortest(&all[2]), 3, "20a: all ids begin with 20");
+}
+
+fn maybe() -> impl Strategy<Value = Option<f64>> {
+    proptest::option::of(prop_oneof![0.0..1e12f64, 0.0..1e-6f64])
+}
+
+proptest! {
+    /// Every figure of a row comes back from its line bit for bit.
+    #[test]
+    fn rows_survive_csv(
+        figures in prop::collection::vec(maybe(), 6), time in maybe(), bytes in any::<u64>(),
+        wrong in proptest::option::of(any::<u64>()), name in "[ -~]{0,9}", complete in any::<bool>(), op in 0..5usize,
+    ) {
+        let plan = made::plan();
+        let mut row = Row::of(&plan, 2, &made::record(&plan, op, &made::around(10.0))).unwrap();
+        row.time = time.map(|us| genie::results::statistics::Times { min: us, p50: us * 1.1, p99: us * 3.3, mean: us / 3.0 });
+        [row.algbw_gbps, row.busbw_gbps, row.link_share] = [figures[0], figures[1], figures[2]];
+        [row.link_overhead, row.cpu_s_per_gb, row.cpu_use] = [figures[3], figures[4], figures[5]];
+        (row.bytes, row.wrong, row.communicator, row.complete) = (bytes, wrong, name, complete);
+        let records = csv::records(&(columns::header(columns::OPS) + &tables::op_line(&row)));
+        prop_assert_eq!(tables::op_row(&records[0], &records[1]), Ok(row));
+    }
+}
