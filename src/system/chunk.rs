@@ -332,4 +332,35 @@ mod tests {
             "each round sends what the last received"
         );
     }
+
+    /// Two peers overwrite the same cell, one after the other.
+    #[derive(Debug)]
+    struct Overwriting;
+
+    impl Schedule for Overwriting {
+        fn rounds(&self, _position: u32) -> u32 {
+            2
+        }
+
+        fn round(&self, _position: u32, k: u32, round: &mut Round) {
+            round.copy(k + 1, Cells::one(0));
+        }
+
+        fn depth(&self) -> u32 {
+            1
+        }
+    }
+
+    #[test]
+    fn a_receive_that_overwrites_waits_for_those_that_it_overwrites() {
+        let op = Op::new(Collective::Broadcast, Algorithm::Ring, 64);
+        let layout = Arc::new(Layout::new(&op, 3, 0));
+        let mut run = ChunkRun::new(Arc::new(Overwriting), layout, 0, 0);
+        let mut steps = Vec::new();
+        run.advance(&mut steps);
+        assert_eq!(steps.iter().map(|s| s.peer).collect::<Vec<_>>(), [1]);
+        run.received(0);
+        run.advance(&mut steps);
+        assert_eq!(steps.iter().map(|s| s.peer).collect::<Vec<_>>(), [1, 2]);
+    }
 }

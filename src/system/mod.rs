@@ -16,3 +16,5 @@ pub mod npu;
 pub mod op;
 pub mod payload;
 pub mod tag;
+
+pub use npu::Npu;

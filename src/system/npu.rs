@@ -2,9 +2,9 @@
 //! the same inputs in the same order give the same actions.
 //!
 //! An operation is cut into chunks, so many of which are in flight; each runs its schedule by itself
-//! ([`super::chunk`]). Delays between a receive and what follows from it (ASTRA-sim's endpoint delay
-//! and cost of reduction) and queues per dimension have their places in [`Npu::complete_receive`] and
-//! [`Npu::start_chunks`].
+//! (`chunk.rs`). Delays between a receive and what follows from it (ASTRA-sim's endpoint delay and
+//! cost of reduction) have their place in `Npu::complete_receive`, queues per dimension and phases in
+//! `Npu::start_chunks`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -354,5 +354,157 @@ impl Npu {
             },
         );
         self.actions.push_back(action);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::op::{Algorithm, Collective};
+
+    fn npu(rank: Rank, ranks: &[Rank]) -> Npu {
+        let mut npu = Npu::new(rank);
+        npu.add_communicator(0, ranks.to_vec()).unwrap();
+        npu
+    }
+
+    fn issue(npu: &mut Npu, node: NodeId, op: Op) -> Result<Vec<Action>, HandleError> {
+        npu.handle(Input::Issue { node, op }, 0)?;
+        Ok(std::iter::from_fn(|| npu.poll_action()).collect())
+    }
+
+    #[test]
+    fn alone_a_rank_is_done_at_once() {
+        for collective in Collective::ALL {
+            let op = Op::new(collective, Algorithm::Auto, 1 << 20);
+            assert_eq!(
+                issue(&mut npu(4, &[4]), 1, op).unwrap(),
+                [Action::Done(1)],
+                "{collective}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_operation_without_bytes_sends_nothing_but_a_barrier_does() {
+        let actions =
+            |collective| issue(&mut npu(0, &[0, 1]), 1, Op::new(collective, Algorithm::Auto, 0)).unwrap();
+        assert_eq!(actions(Collective::AllReduce), [Action::Done(1)]);
+        assert!(
+            matches!(&actions(Collective::Barrier)[..], [Action::Send(t), Action::Receive(..)] if t.bytes == 1)
+        );
+    }
+
+    #[test]
+    fn what_cannot_have_happened_is_refused_and_changes_nothing() {
+        let mut npu = npu(0, &[0, 1]);
+        let op = Op::new(Collective::SendRecv, Algorithm::Ring, 8);
+        let stranger = Op {
+            communicator: 3,
+            ..op.clone()
+        };
+        assert_eq!(
+            issue(&mut npu, 1, stranger),
+            Err(HandleError::UnknownCommunicator {
+                rank: 0,
+                communicator: 3
+            })
+        );
+        let unsupported = Op {
+            algorithm: Algorithm::HalvingDoubling,
+            ..op.clone()
+        };
+        assert!(matches!(
+            issue(&mut npu, 1, unsupported),
+            Err(HandleError::Op(OpError::Unsupported(_)))
+        ));
+        let actions = issue(&mut npu, 1, op.clone()).unwrap();
+        assert_eq!(issue(&mut npu, 1, op), Err(HandleError::NodeInFlight(1)));
+        let [Action::Send(send), Action::Receive(receive, _)] = &actions[..] else {
+            panic!("{actions:?}")
+        };
+        assert_eq!(
+            send.key.tag >> 44,
+            0,
+            "refused operations take no sequence number"
+        );
+        for refused in [
+            Input::Received(send.message),
+            Input::Sent(receive.message),
+            Input::Sent(99),
+        ] {
+            assert!(matches!(
+                npu.handle(refused, 0),
+                Err(HandleError::UnknownMessage(_))
+            ));
+        }
+        npu.handle(Input::Sent(send.message), 0).unwrap();
+        assert!(
+            npu.handle(Input::Sent(send.message), 0).is_err(),
+            "complete only once"
+        );
+        npu.handle(Input::Received(receive.message), 0).unwrap();
+        assert_eq!(npu.poll_action(), Some(Action::Done(1)));
+        assert!(npu.is_idle());
+    }
+
+    #[test]
+    fn a_rank_says_whom_it_waits_for() {
+        let mut npu = npu(20, &[10, 20, 30]);
+        issue(&mut npu, 1, Op::new(Collective::SendRecv, Algorithm::Ring, 8)).unwrap();
+        let waiting: Vec<_> = npu
+            .waiting()
+            .iter()
+            .map(|a| (a.direction, a.peer, a.bytes))
+            .collect();
+        assert_eq!(waiting, [(Direction::Send, 30, 8), (Direction::Receive, 10, 8)]);
+    }
+
+    #[test]
+    fn chunks_beyond_those_in_flight_wait() {
+        let op = Op {
+            chunk_bytes: 8,
+            chunks_in_flight: 2,
+            ..Op::new(Collective::SendRecv, Algorithm::Ring, 80)
+        };
+        let mut npu = npu(0, &[0, 1]);
+        let actions = issue(&mut npu, 1, op).unwrap();
+        let chunks = |actions: &[Action]| -> Vec<u32> {
+            let sends = actions.iter().filter_map(|a| {
+                if let Action::Send(t) = a {
+                    Some(t.channel)
+                } else {
+                    None
+                }
+            });
+            sends.collect()
+        };
+        assert_eq!(chunks(&actions), [0, 1]);
+        let [Action::Send(send), Action::Receive(receive, _), ..] = &actions[..] else {
+            panic!()
+        };
+        npu.handle(Input::Received(receive.message), 0).unwrap();
+        assert_eq!(npu.poll_action(), None, "chunk 0 still sends");
+        npu.handle(Input::Sent(send.message), 0).unwrap();
+        assert_eq!(
+            chunks(&std::iter::from_fn(|| npu.poll_action()).collect::<Vec<_>>()),
+            [2]
+        );
+    }
+
+    #[test]
+    fn operations_of_a_communicator_differ_in_their_tags() {
+        let mut npu = npu(0, &[0, 1]);
+        let tags: Vec<u64> = (0..3)
+            .flat_map(|node| issue(&mut npu, node, Op::new(Collective::Barrier, Algorithm::Auto, 0)).unwrap())
+            .filter_map(|action| {
+                if let Action::Send(t) = action {
+                    Some(t.key.tag)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        assert_eq!(tags, [0, 1 << 44, 2 << 44]);
     }
 }

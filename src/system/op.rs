@@ -37,7 +37,7 @@ pub enum Collective {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Algorithm {
-    /// Chosen by collective, size and number of ranks; see [`super::collective::choose`].
+    /// Chosen by collective, size and number of ranks; see [`super::collective::choose()`].
     Auto,
     /// Neighbour to neighbour.
     Ring,

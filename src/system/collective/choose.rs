@@ -24,7 +24,8 @@ pub const DIRECT_RANKS: u32 = 3;
 /// The algorithm for `collective` among `n` ranks with `bytes` as [`crate::system::op::Op::bytes`].
 /// The same on every rank.
 pub fn choose(collective: Collective, n: u32, bytes: u64) -> Algorithm {
-    let halving = n >= HALVING_DOUBLING_RANKS && bytes / u64::from(n) <= HALVING_DOUBLING_BYTES_PER_RANK;
+    let halving =
+        n >= HALVING_DOUBLING_RANKS && bytes / u64::from(n.max(1)) <= HALVING_DOUBLING_BYTES_PER_RANK;
     match collective {
         Collective::AllReduce if bytes <= RECURSIVE_DOUBLING_BYTES => Algorithm::RecursiveDoubling,
         Collective::AllReduce | Collective::AllGather | Collective::ReduceScatter if halving => {

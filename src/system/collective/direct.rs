@@ -49,7 +49,7 @@ impl Direct {
     }
 
     /// Broadcast and scatter: the root sends to each, `cell(d)` being the cell for d.
-    fn from_root(&self, position: u32, round: &mut Round, cell: impl Fn(u32) -> u32) {
+    fn root_sends(&self, position: u32, round: &mut Round, cell: impl Fn(u32) -> u32) {
         if position == self.root {
             self.after(position)
                 .for_each(|d| round.send(d, Cells::one(cell(d))));
@@ -74,8 +74,8 @@ impl Schedule for Direct {
             Collective::AllReduce | Collective::AllGather => self.all_gather(position, round),
             Collective::ReduceScatter => self.reduce_scatter(position, round),
             Collective::AllToAll => self.all_to_all(position, round),
-            Collective::Broadcast => self.from_root(position, round, |_| 0),
-            Collective::Scatter => self.from_root(position, round, |d| d),
+            Collective::Broadcast => self.root_sends(position, round, |_| 0),
+            Collective::Scatter => self.root_sends(position, round, |d| d),
             Collective::Reduce if position == self.root => {
                 self.before(position).for_each(|s| round.reduce(s, Cells::one(0)));
             }

@@ -4,12 +4,11 @@
 //! promised), what arrives (all-to-all, send-recv), and what passes through (all-to-all on a ring).
 //! Chunk c of C is the c-th of C equal parts of *every* cell, so chunks never share a byte.
 
-use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::system::op::{Algorithm, Collective, Op};
 
+use super::area::{Area, Transit, part};
 use super::schedule::Cells;
 
 /// Most chunks of one operation; what would need more has larger ones.
@@ -25,188 +24,6 @@ pub struct Layout {
     given: Area,
     arriving: Area,
     transit: Transit,
-}
-
-/// Cells one after another; lengths in elements.
-#[derive(Debug, PartialEq)]
-enum Area {
-    /// So many elements in so many blocks, whose sizes differ by at most one, larger ones first.
-    Even { elements: u64, blocks: u32 },
-    /// Ends of blocks.
-    Listed { ends: Vec<u64> },
-}
-
-/// Blocks that a position of a ring all-to-all passes on, each in a slot of its own.
-#[derive(Debug, PartialEq)]
-enum Transit {
-    None,
-    /// Block sizes are those of `outgoing`, by destination.
-    Even {
-        n: u32,
-        position: u32,
-        outgoing: Area,
-        slot: u64,
-    },
-    /// Block sizes by transit cell.
-    Listed {
-        lengths: Vec<u64>,
-        slot: u64,
-    },
-}
-
-/// The `part`-th of `parts` parts of `length`: its start and its length. Parts differ by at most one.
-fn part(length: u64, part: u32, parts: u32) -> (u64, u64) {
-    let (part, parts) = (u64::from(part), u64::from(parts.max(1)));
-    let (whole, rest) = (length / parts, length % parts);
-    (part * whole + part.min(rest), whole + u64::from(part < rest))
-}
-
-impl Area {
-    const EMPTY: Area = Area::Even {
-        elements: 0,
-        blocks: 0,
-    };
-
-    fn even(elements: u64, blocks: u32) -> Self {
-        Area::Even { elements, blocks }
-    }
-
-    fn listed(lengths: impl Iterator<Item = u64>) -> Self {
-        let ends = lengths
-            .scan(0, |end, length| {
-                *end += length;
-                Some(*end)
-            })
-            .collect();
-        Area::Listed { ends }
-    }
-
-    fn count(&self) -> u32 {
-        match self {
-            Area::Even { blocks, .. } => *blocks,
-            Area::Listed { ends } => ends.len() as u32,
-        }
-    }
-
-    fn total(&self) -> u64 {
-        match self {
-            Area::Even { elements, .. } => *elements,
-            Area::Listed { ends } => ends.last().copied().unwrap_or(0),
-        }
-    }
-
-    /// Start and length of a block.
-    fn block(&self, i: u32) -> (u64, u64) {
-        match self {
-            Area::Even { elements, blocks } => part(*elements, i, *blocks),
-            Area::Listed { ends } => {
-                let start = i.checked_sub(1).map_or(0, |before| ends[before as usize]);
-                (start, ends[i as usize] - start)
-            }
-        }
-    }
-
-    fn longest(&self) -> u64 {
-        match self {
-            Area::Even { elements, blocks } => elements.div_ceil(u64::from((*blocks).max(1))),
-            Area::Listed { .. } => (0..self.count()).map(|i| self.block(i).1).max().unwrap_or(0),
-        }
-    }
-}
-
-/// The cell in which a position of a ring all-to-all among `n` keeps the block whose source lies
-/// `behind` hops back and whose destination `ahead` hops on; both at least 1, their sum below `n`.
-pub(super) fn transit_cell(n: u32, behind: u32, ahead: u32) -> u32 {
-    2 * n + transit_row(n, behind) + ahead - 1
-}
-
-/// Transit cells of sources nearer than `behind`.
-fn transit_row(n: u32, behind: u32) -> u32 {
-    let before = u64::from(behind - 1);
-    (before * u64::from(n - 1) - before * u64::from(behind) / 2) as u32
-}
-
-/// The (behind, ahead) of a transit cell, counted from the first of them.
-fn transit_hops(n: u32, index: u32) -> (u32, u32) {
-    let (mut low, mut high) = (1, n.saturating_sub(1));
-    while high - low > 1 {
-        let middle = low.midpoint(high);
-        if transit_row(n, middle) <= index {
-            low = middle
-        } else {
-            high = middle
-        }
-    }
-    (low, index - transit_row(n, low) + 1)
-}
-
-/// Transit cells of a position.
-fn transit_count(n: u32) -> u32 {
-    (u64::from(n.saturating_sub(1)) * u64::from(n.saturating_sub(2)) / 2) as u32
-}
-
-impl Transit {
-    fn count(&self) -> u32 {
-        match self {
-            Transit::None => 0,
-            Transit::Even { n, .. } => transit_count(*n),
-            Transit::Listed { lengths, .. } => lengths.len() as u32,
-        }
-    }
-
-    fn slot(&self) -> u64 {
-        match self {
-            Transit::None => 0,
-            Transit::Even { slot, .. } | Transit::Listed { slot, .. } => *slot,
-        }
-    }
-
-    /// Start and length of a block.
-    fn block(&self, i: u32) -> (u64, u64) {
-        let start = u64::from(i) * self.slot();
-        match self {
-            Transit::None => (0, 0),
-            Transit::Listed { lengths, .. } => (start, lengths[i as usize]),
-            Transit::Even {
-                n,
-                position,
-                outgoing,
-                ..
-            } => {
-                let (_, ahead) = transit_hops(*n, i);
-                (
-                    start,
-                    outgoing.block(super::schedule::ahead(*position, ahead, *n)).1,
-                )
-            }
-        }
-    }
-
-    /// The transit cells of `op` at `position`.
-    fn of(op: &Op, n: u32, position: u32, element: u64) -> Self {
-        if n < 3 {
-            return Transit::None;
-        }
-        let Some(matrix) = &op.matrix else {
-            let outgoing = Area::even(op.bytes / element, n);
-            return Transit::Even {
-                n,
-                position,
-                slot: outgoing.longest(),
-                outgoing,
-            };
-        };
-        let lengths: Vec<u64> = (0..transit_count(n))
-            .map(|index| {
-                let (behind, ahead) = transit_hops(n, index);
-                let source = super::schedule::behind(position, behind, n);
-                let destination = super::schedule::ahead(position, ahead, n);
-                matrix[source as usize][destination as usize] / element
-            })
-            .collect();
-        let slot = lengths.iter().copied().max().unwrap_or(0);
-        Transit::Listed { lengths, slot }
-    }
 }
 
 /// How many equal parts an operation is cut into: as few as keep a part at `chunk_bytes` (up to the
@@ -244,13 +61,7 @@ impl Layout {
         let algorithm = super::algorithm(op, n);
         let (given, arriving) = match (op.collective, algorithm) {
             (Collective::Barrier, _) => {
-                return Layout {
-                    element: 1,
-                    chunks: 1,
-                    given: Area::even(1, 1),
-                    arriving: Area::EMPTY,
-                    transit: Transit::None,
-                };
+                return Self::bytes_only(1);
             }
             (Collective::AllReduce, Algorithm::RecursiveDoubling | Algorithm::DoubleBinaryTree)
             | (Collective::Broadcast | Collective::Reduce, _) => one_area(1),
@@ -282,6 +93,18 @@ impl Layout {
             given,
             arriving,
             transit,
+        }
+    }
+
+    /// One cell of so many bytes.
+    pub(super) fn bytes_only(bytes: u64) -> Self {
+        let given = Area::even(bytes, 1);
+        Layout {
+            element: 1,
+            chunks: 1,
+            given,
+            arriving: Area::EMPTY,
+            transit: Transit::None,
         }
     }
 
@@ -398,111 +221,6 @@ fn count_congruent(end: u32, residue: u32, modulus: u32) -> u32 {
     end.saturating_sub(residue).div_ceil(modulus)
 }
 
-/// Where in an operation's buffer the payload of a message lies.
-#[derive(Clone, PartialEq)]
-pub struct Region {
-    layout: Arc<Layout>,
-    cells: Cells,
-    chunk: u32,
-}
-
-impl Region {
-    /// A chunk's parts of some cells.
-    pub fn new(layout: Arc<Layout>, cells: Cells, chunk: u32) -> Self {
-        Region { layout, cells, chunk }
-    }
-
-    /// The first `bytes` bytes of a buffer: what a backend's tests need.
-    pub fn whole(bytes: u64) -> Self {
-        let given = Area::even(bytes, 1);
-        let layout = Layout {
-            element: 1,
-            chunks: 1,
-            given,
-            arriving: Area::EMPTY,
-            transit: Transit::None,
-        };
-        Region {
-            layout: Arc::new(layout),
-            cells: Cells::one(0),
-            chunk: 0,
-        }
-    }
-
-    /// Byte ranges of the buffer in the order in which their bytes travel; adjacent ones are merged
-    /// and empty ones left out. Their lengths add up to the message's bytes.
-    pub fn ranges(&self) -> Ranges<'_> {
-        Ranges {
-            region: self,
-            next: 0,
-            held: None,
-        }
-    }
-
-    /// The cells of which the chunk's parts are meant.
-    pub fn cells(&self) -> Cells {
-        self.cells
-    }
-
-    /// The chunk.
-    pub fn chunk(&self) -> u32 {
-        self.chunk
-    }
-
-    /// Payload bytes.
-    pub fn bytes(&self) -> u64 {
-        self.layout.bytes(self.cells, self.chunk)
-    }
-}
-
-impl Default for Region {
-    /// No bytes.
-    fn default() -> Self {
-        Region::whole(0)
-    }
-}
-
-impl fmt::Debug for Region {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cells { first, stride, count } = self.cells;
-        write!(
-            f,
-            "Region({count} cells from {first} step {stride}, chunk {})",
-            self.chunk
-        )
-    }
-}
-
-/// Iterator of [`Region::ranges`].
-#[derive(Debug)]
-pub struct Ranges<'a> {
-    region: &'a Region,
-    next: u32,
-    held: Option<Range<u64>>,
-}
-
-impl Iterator for Ranges<'_> {
-    type Item = Range<u64>;
-
-    fn next(&mut self) -> Option<Range<u64>> {
-        let Region { layout, cells, chunk } = self.region;
-        while self.next < cells.count {
-            let piece = layout.piece(cells.first + self.next * cells.stride, *chunk);
-            self.next += 1;
-            match &mut self.held {
-                _ if piece.is_empty() => {}
-                Some(held) if held.end == piece.start => held.end = piece.end,
-                held => {
-                    if let Some(before) = held.replace(piece) {
-                        return Some(before);
-                    }
-                }
-            }
-        }
-        self.held.take()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -576,36 +294,10 @@ mod tests {
     }
 
     #[test]
-    fn transit_cells_are_numbered_without_gaps() {
-        for n in 3..20 {
-            let mut expected = 2 * n;
-            for behind in 1..n - 1 {
-                for ahead in 1..n - behind {
-                    assert_eq!(transit_cell(n, behind, ahead), expected);
-                    assert_eq!(transit_hops(n, expected - 2 * n), (behind, ahead));
-                    expected += 1;
-                }
-            }
-            assert_eq!(expected - 2 * n, transit_count(n));
-        }
-    }
-
-    #[test]
     fn sizes_beyond_4_gib_are_exact() {
         let bytes = (1_u64 << 42) + 4;
         let layout = layout(Collective::AllGather, Algorithm::Ring, bytes, 0, 1024);
         let total: u64 = (0..1024).map(|c| layout.cell(c).end - layout.cell(c).start).sum();
         assert_eq!((total, layout.cell(1023).end), (bytes, bytes));
-    }
-
-    #[test]
-    fn neighbouring_ranges_merge() {
-        let op = Op::new(Collective::AllGather, Algorithm::HalvingDoubling, 64);
-        let region = |cells| Region::new(Arc::new(Layout::new(&op, 4, 0)), cells, 0);
-        assert_eq!(region(Cells::range(1, 4)).ranges().collect::<Vec<_>>(), [16..64]);
-        assert_eq!(
-            region(Cells::congruent(1, 2, 4)).ranges().collect::<Vec<_>>(),
-            [16..32, 48..64]
-        );
     }
 }

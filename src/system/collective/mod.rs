@@ -2,7 +2,7 @@
 //!
 //! * [`schedule`]: what an algorithm is: rounds of messages between positions, as pure data.
 //! * [`ring`], [`direct`], [`halving_doubling`], [`recursive_doubling`], [`double_binary_tree`].
-//! * [`layout`]: where the cells that messages name lie in an operation's buffer.
+//! * [`layout`], [`region`]: where the cells that messages name lie in an operation's buffer.
 //! * [`promise`]: what cells hold before an operation and must hold after it.
 //! * [`mod@choose`], [`mod@traffic`]: which algorithm `auto` is; who sends how much to whom, for planning.
 //! * [`verify`]: proves that the machine and a schedule together keep the promise.
@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::op::{Algorithm, Collective, Op};
 
+mod area;
 pub mod choose;
 pub mod direct;
 pub mod double_binary_tree;
@@ -20,13 +21,15 @@ pub mod halving_doubling;
 pub mod layout;
 pub mod promise;
 pub mod recursive_doubling;
+pub mod region;
 pub mod ring;
 pub mod schedule;
 pub mod traffic;
 pub mod verify;
 
 pub use choose::choose;
-pub use layout::{Layout, Region};
+pub use layout::Layout;
+pub use region::Region;
 pub use schedule::{Cells, Message, Round, Schedule};
 pub use traffic::{Flow, Traffic, traffic};
 
@@ -49,7 +52,7 @@ pub enum OpError {
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
     /// The root is not a position.
-    #[error("root {root} is outside a communicator of {n} ranks (0 to {})", n - 1)]
+    #[error("root {root} is outside a communicator of {n} ranks")]
     RootOutside {
         /// Position asked for.
         root: u32,

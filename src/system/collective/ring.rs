@@ -4,7 +4,7 @@
 
 use crate::system::op::Collective;
 
-use super::layout::transit_cell;
+use super::area::transit_cell;
 use super::schedule::{Cells, Round, Schedule, ahead, behind};
 
 /// The ring of positions 0, 1, ..., n-1.
@@ -28,12 +28,12 @@ impl Ring {
     }
 
     /// Hops from the root to `position`, in ring direction.
-    fn from_root(&self, position: u32) -> u32 {
+    fn hops_from_root(&self, position: u32) -> u32 {
         behind(position, self.root, self.n)
     }
 
     /// Hops from `position` to the root, in ring direction.
-    fn to_root(&self, position: u32) -> u32 {
+    fn hops_to_root(&self, position: u32) -> u32 {
         behind(self.root, position, self.n)
     }
 
@@ -69,7 +69,7 @@ impl Ring {
     }
 
     fn broadcast(&self, position: u32, k: u32, round: &mut Round) {
-        let hops = self.from_root(position);
+        let hops = self.hops_from_root(position);
         if hops > 0 && k == 0 {
             round.copy(self.previous(position), Cells::one(0));
         } else {
@@ -78,7 +78,7 @@ impl Ring {
     }
 
     fn reduce(&self, position: u32, k: u32, round: &mut Round) {
-        if self.to_root(position) < self.n - 1 && k == 0 {
+        if self.hops_to_root(position) < self.n - 1 && k == 0 {
             round.reduce(self.previous(position), Cells::one(0));
         } else {
             round.send(self.next(position), Cells::one(0));
@@ -87,7 +87,7 @@ impl Ring {
 
     /// Every position sends its own block towards the root, then passes on what comes from behind.
     fn gather(&self, position: u32, k: u32, round: &mut Round) {
-        let (n, hops) = (self.n, self.to_root(position));
+        let (n, hops) = (self.n, self.hops_to_root(position));
         if hops > 0 {
             round.send(self.next(position), Cells::one(behind(position, k, n)));
         }
@@ -99,7 +99,7 @@ impl Ring {
     /// The root sends the block of the farthest position first; every position passes on all but
     /// the last that it receives, which is its own.
     fn scatter(&self, position: u32, k: u32, round: &mut Round) {
-        let (n, hops) = (self.n, self.from_root(position));
+        let (n, hops) = (self.n, self.hops_from_root(position));
         let block = |k: u32| Cells::one(ahead(self.root, n - 1 - k, n));
         if hops == 0 {
             (0..n - 1).for_each(|k| round.send(self.next(position), block(k)));
@@ -124,13 +124,13 @@ impl Schedule for Ring {
             | Collective::ReduceScatter
             | Collective::AllToAll
             | Collective::Barrier => n - 1,
-            Collective::Broadcast => 1 + u32::from((1..n - 1).contains(&self.from_root(position))),
-            Collective::Reduce => 1 + u32::from((1..n - 1).contains(&self.to_root(position))),
-            Collective::Gather => match self.to_root(position) {
+            Collective::Broadcast => 1 + u32::from((1..n - 1).contains(&self.hops_from_root(position))),
+            Collective::Reduce => 1 + u32::from((1..n - 1).contains(&self.hops_to_root(position))),
+            Collective::Gather => match self.hops_to_root(position) {
                 0 => n - 1,
                 hops => n - hops,
             },
-            Collective::Scatter => match self.from_root(position) {
+            Collective::Scatter => match self.hops_from_root(position) {
                 0 => 1,
                 hops => n - hops,
             },

@@ -1,160 +1,24 @@
-//! Proves schedules: runs the machines of all ranks against an abstract network in which every part
-//! of every cell holds the multiset of contributions that were copied or reduced into it, and checks
-//! that each rank ends with exactly what the collective promises, whatever the order of delivery.
-//!
-//! Found: wrong, missing and double contributions, unmatched messages, unequal sizes, reused tags,
-//! deadlock (also when sends complete only at a waiting receiver), and, with zero-copy delivery,
-//! cells that are overwritten while a send still reads them.
+//! The abstract network of the verifier: machines, symbolic buffers, and a queue of what may happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use thiserror::Error;
-
 use crate::network::message::{MessageKey, Rank};
 use crate::system::action::{Action, Combine, Input, MessageId, Transfer};
-use crate::system::npu::{Awaited, HandleError, Npu, ScheduleSource};
+use crate::system::collective::layout::Layout;
+use crate::system::collective::promise::{self, Holds};
+use crate::system::npu::{Awaited, Npu, ScheduleSource};
 use crate::system::op::{Collective, Op};
 use crate::system::payload::mix;
 
-use super::layout::Layout;
-use super::promise::{self, Holds};
-
-/// Which of the things that can happen next happens first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// What became possible first.
-    First,
-    /// What became possible last; others starve as long as that goes on.
-    Last,
-    /// Drawn from a seed.
-    Random(u64),
-    /// Every message takes one unit of time, everything else none; [`Proof::steps`] counts units.
-    Clocked,
-}
-
-/// When a send takes its payload and when its buffer is free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// Taken and free at once, as with a network that buffers without bound.
-    Eager,
-    /// Taken at once, free when the receiver, who must have posted its receive, has it.
-    Rendezvous,
-    /// Taken when the receiver has posted its receive, free some time later.
-    ZeroCopy,
-}
-
-/// What one proof found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
-    /// Messages and bytes by (sender's, receiver's position).
-    pub pairs: BTreeMap<(u32, u32), (u64, u64)>,
-    /// Units of time until the last rank was done; 0 unless [`Order::Clocked`].
-    pub steps: u64,
-}
-
-/// Why an operation does not do what it promises.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Flaw {
-    /// A machine refused its input.
-    #[error("the machine at position {position} refused: {error}")]
-    Refused {
-        /// Where.
-        position: u32,
-        /// Why.
-        error: HandleError,
-    },
-    /// Nothing can happen any more, yet somebody is not done.
-    #[error("deadlock; positions not done and what they wait for: {waiting:?}")]
-    Deadlock {
-        /// Positions and what they wait for.
-        waiting: Vec<(u32, Vec<Awaited>)>,
-    },
-    /// Messages that nobody expected, or that never came, although everybody is done.
-    #[error("{sends} sends and {receives} receives have no counterpart")]
-    LeftOver {
-        /// Sends without receive.
-        sends: usize,
-        /// Receives without send.
-        receives: usize,
-    },
-    /// The two sides of a message, or its parts, differ in size.
-    #[error("position {from} sends {sent} bytes where {to} expects {expected} (cell {cell})")]
-    Sizes {
-        /// Sender.
-        from: u32,
-        /// Receiver.
-        to: u32,
-        /// Cell of the receiver.
-        cell: u32,
-        /// Bytes of the sender.
-        sent: u64,
-        /// Bytes of the receiver.
-        expected: u64,
-    },
-    /// Two messages of a pair are in flight under one tag.
-    #[error("positions {from} and {to} have two messages under {key:?}")]
-    TagReused {
-        /// Sender.
-        from: u32,
-        /// Receiver.
-        to: u32,
-        /// The tag.
-        key: MessageKey,
-    },
-    /// A receive changed a cell that a send still read.
-    #[error("position {position}: cell {cell} of chunk {chunk} was overwritten while it was being sent")]
-    Overwritten {
-        /// Where.
-        position: u32,
-        /// Which cell.
-        cell: u32,
-        /// Which chunk.
-        chunk: u32,
-    },
-    /// A cell does not hold what is promised.
-    #[error("position {position}: cell {cell} of chunk {chunk} should hold {promised:?} but holds {found}")]
-    Wrong {
-        /// Where.
-        position: u32,
-        /// Which cell.
-        cell: u32,
-        /// Which chunk.
-        chunk: u32,
-        /// What it should hold.
-        promised: Holds,
-        /// What it holds: (position, block) x times.
-        found: String,
-    },
-}
-
-/// Proves `ops`, issued at once by each of `n` ranks, under genie's own schedules.
-///
-/// # Errors
-/// The first flaw found.
-pub fn prove(ops: &[Op], n: u32, order: Order, delivery: Delivery) -> Result<Proof, Flaw> {
-    prove_with(Arc::new(super::schedules), ops, n, order, delivery)
-}
-
-/// Proves `ops` under other schedules.
-///
-/// # Errors
-/// The first flaw found.
-pub fn prove_with(
-    source: ScheduleSource,
-    ops: &[Op],
-    n: u32,
-    order: Order,
-    delivery: Delivery,
-) -> Result<Proof, Flaw> {
-    let mut world = World::new(&source, ops, n, order, delivery);
-    world.run()?;
-    world.finish()
-}
+use super::{Delivery, Flaw, Order, Proof};
 
 /// Contributions: (who << 32 | block, times), sorted.
 type Content = Rc<Vec<(u64, u32)>>;
+
+/// What cells hold that are given nothing; it must be in no result.
+const STALE: u64 = u64::MAX;
 
 fn token(position: u32, block: u32) -> u64 {
     u64::from(position) << 32 | u64::from(block)
@@ -200,7 +64,7 @@ impl Buffer {
             .flat_map(|cell| {
                 let content = Rc::new(match promise::before(op, n, position, cell) {
                     Holds::One { position, block } => vec![(token(position, block), 1)],
-                    _ => Vec::new(),
+                    _ => vec![(STALE, 1)],
                 });
                 vec![content; layout.chunks() as usize]
             })
@@ -257,7 +121,8 @@ enum Event {
 
 type Pair = (u32, u32, MessageKey);
 
-struct World<'a> {
+/// All ranks' machines and buffers, and what is under way between them.
+pub(super) struct World<'a> {
     ops: &'a [Op],
     n: u32,
     order: Order,
@@ -267,6 +132,8 @@ struct World<'a> {
     buffers: Vec<Vec<Buffer>>,
     sends: BTreeMap<Pair, Sending>,
     receives: BTreeMap<Pair, Expecting>,
+    /// Messages of each pair in the order in which they were sent (in-order delivery).
+    lanes: BTreeMap<(u32, u32), VecDeque<MessageKey>>,
     events: BTreeMap<(u64, u64), Event>,
     born: u64,
     time: u64,
@@ -283,7 +150,13 @@ fn position_of(rank: Rank, n: u32) -> u32 {
 }
 
 impl<'a> World<'a> {
-    fn new(source: &ScheduleSource, ops: &'a [Op], n: u32, order: Order, delivery: Delivery) -> Self {
+    pub(super) fn new(
+        source: &ScheduleSource,
+        ops: &'a [Op],
+        n: u32,
+        order: Order,
+        delivery: Delivery,
+    ) -> Self {
         let ranks: Vec<Rank> = (0..n).map(|position| rank_of(position, n)).collect();
         let npu = |position| {
             let mut npu = Npu::with_schedules(rank_of(position, n), Arc::clone(source));
@@ -305,6 +178,7 @@ impl<'a> World<'a> {
                 .collect(),
             sends: BTreeMap::new(),
             receives: BTreeMap::new(),
+            lanes: BTreeMap::new(),
             events: BTreeMap::new(),
             born: 0,
             time: 0,
@@ -326,7 +200,8 @@ impl<'a> World<'a> {
         self.events.insert((priority, self.born), event);
     }
 
-    fn run(&mut self) -> Result<(), Flaw> {
+    /// Lets everything happen that can.
+    pub(super) fn run(&mut self) -> Result<(), Flaw> {
         if !self.ops.is_empty() {
             (0..self.n).for_each(|position| self.add(0, Event::Issue { position, op: 0 }));
         }
@@ -412,6 +287,9 @@ impl<'a> World<'a> {
                 key: pair.2,
             });
         }
+        if self.delivery == Delivery::InOrder {
+            self.lanes.entry((from, to)).or_default().push_back(pair.2);
+        }
         self.match_up(pair);
         Ok(())
     }
@@ -435,20 +313,33 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// Lets a message be delivered if both sides are there, and in order also the next of its pair.
     fn match_up(&mut self, pair: Pair) {
-        if !(self.sends.contains_key(&pair) && self.receives.contains_key(&pair)) {
-            return;
-        }
-        if let (Some(sending), Some(expecting)) = (self.sends.remove(&pair), self.receives.remove(&pair)) {
-            let arrival = expecting.time.max(sending.time + 1);
-            self.add(
-                arrival,
-                Event::Deliver {
-                    to: pair.1,
-                    sending,
-                    expecting,
-                },
-            );
+        let mut next = Some(pair);
+        while let Some(pair) = next.take() {
+            let turn = self
+                .lanes
+                .get(&(pair.0, pair.1))
+                .is_none_or(|lane| lane.front() == Some(&pair.2));
+            if !(turn && self.sends.contains_key(&pair) && self.receives.contains_key(&pair)) {
+                return;
+            }
+            if let (Some(sending), Some(expecting)) = (self.sends.remove(&pair), self.receives.remove(&pair))
+            {
+                let arrival = expecting.time.max(sending.time + 1);
+                self.add(
+                    arrival,
+                    Event::Deliver {
+                        to: pair.1,
+                        sending,
+                        expecting,
+                    },
+                );
+            }
+            if let Some(lane) = self.lanes.get_mut(&(pair.0, pair.1)) {
+                lane.pop_front();
+                next = lane.front().map(|&key| (pair.0, pair.1, key));
+            }
         }
     }
 
@@ -559,7 +450,8 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Proof, Flaw> {
+    /// Judges the end.
+    pub(super) fn finish(self) -> Result<Proof, Flaw> {
         let unfinished = |position: &u32| self.buffers.iter().any(|op| !op[*position as usize].done);
         let waiting: Vec<(u32, Vec<Awaited>)> = (0..self.n)
             .filter(unfinished)
