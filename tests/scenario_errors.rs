@@ -331,7 +331,7 @@ fn topology() {
         (
             "missing topology file",
             "[topology.star]\nhosts = 4\nrate = \"1 Gbit/s\"",
-            "[topology]\nfile = \"none.toml\"",
+            "[topology]\nfile = \"nowhere/none.toml\"",
         ),
     ];
     let mut out = answers(cases);
@@ -467,7 +467,7 @@ fn overrides() {
         &["traffic.collective[0.sizes=1 KiB"],
         &["name.x=1"],
         &["topology.star.hosts=10000", "time.dilation=0"],
-        &["topology.file=none.toml"],
+        &["topology.file=nowhere/none.toml"],
     ] {
         let answer = answer(GOOD, sets);
         assert_ne!(answer, "ok\n", "{sets:?} was accepted");
