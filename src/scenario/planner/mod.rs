@@ -68,9 +68,6 @@ fn cautions(loaded: &Loaded, wired: &network::Wired, findings: &Findings<'_>) ->
             "fabric = \"host\": the topology only gives the number of ranks; its links are not played".into(),
         );
     }
-    if scenario.testbed.verify {
-        cautions.push("verify = true: real data is carried and checked; timings mean nothing".into());
-    }
     let cards = wired
         .network
         .nodes
