@@ -71,7 +71,14 @@ pub fn text(plan: &Plan) -> String {
     if plan.testbed.fabric == FabricKind::Emulated {
         out += &section("hosts", &host_table(plan));
         out += &switches(plan);
-        out += &section("links, with payload of the whole run", &link_table(plan));
+        out += &section(
+            "links, with payload of the whole run (-> from the first node to the second)",
+            &link_table(plan),
+        );
+    }
+    if let (FabricKind::Host, Some(rank)) = (plan.testbed.fabric, plan.ranks.first()) {
+        let addresses: Vec<String> = rank.addresses.iter().map(ToString::to_string).collect();
+        out += &format!("\naddresses {}\n", addresses.join(" "));
     }
     out += &communicators(plan);
     out += &section("steps, expected times without software", &step_table(plan));
@@ -82,7 +89,9 @@ pub fn text(plan: &Plan) -> String {
 }
 
 fn section(title: &str, table: &Table) -> String {
-    format!("\n{title}\n{table}\n")
+    let text = table.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    format!("\n{title}\n{}\n", lines.join("\n"))
 }
 
 fn count(number: usize, name: &str) -> String {

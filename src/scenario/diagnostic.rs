@@ -77,6 +77,12 @@ impl fmt::Display for Diagnostics {
 }
 
 impl Diagnostics {
+    /// What is wrong with these texts, in the order in which it is written there.
+    pub fn new(sources: Sources, mut list: Vec<Diagnostic>) -> Self {
+        list.sort_by_key(|diagnostic| diagnostic.at.as_ref().map(|(span, _)| span.start));
+        Diagnostics { sources, list }
+    }
+
     /// As text, ending in a newline; `colour` for terminals.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour {
@@ -130,10 +136,15 @@ impl Diagnostics {
 fn printable(text: &str) -> String {
     let escape = |c: char| match c {
         '\n' => "\n".to_owned(),
-        c if c.is_control() => c.escape_default().to_string(),
+        c if c.is_control() || turns_text(c) => c.escape_default().to_string(),
         c => c.to_string(),
     };
     text.chars().map(escape).collect()
+}
+
+/// Unicode's controls of writing direction.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Serialize for Diagnostics {
@@ -162,7 +173,10 @@ impl Serialize for Shown<'_> {
         shown.serialize_field("line", &place.as_ref().map(|place| place.line))?;
         shown.serialize_field("column", &place.as_ref().map(|place| place.column))?;
         shown.serialize_field("message", &self.diagnostic.message)?;
-        shown.serialize_field("label", &at.map(|(_, label)| label))?;
+        shown.serialize_field(
+            "label",
+            &at.map(|(_, label)| label).filter(|label| !label.is_empty()),
+        )?;
         shown.serialize_field("help", &self.diagnostic.help)?;
         shown.end()
     }

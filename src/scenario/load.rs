@@ -35,13 +35,13 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Loaded, Diagnostics> {
         Ok(text) => parse(&name, &text, sets, &mut sources),
         Err(wrong) => Err(vec![wrong]),
     }
-    .map_err(|list| Diagnostics { sources, list })
+    .map_err(|list| Diagnostics::new(sources, list))
 }
 
 /// Reads a scenario from text; `name` stands for its file, next to which a topology file is looked for.
 pub fn load_text(name: &str, text: &str, sets: &[String]) -> Result<Loaded, Diagnostics> {
     let mut sources = Sources::default();
-    parse(name, text, sets, &mut sources).map_err(|list| Diagnostics { sources, list })
+    parse(name, text, sets, &mut sources).map_err(|list| Diagnostics::new(sources, list))
 }
 
 fn parse(name: &str, text: &str, sets: &[String], sources: &mut Sources) -> Result<Loaded, Vec<Diagnostic>> {
@@ -65,16 +65,16 @@ fn parse(name: &str, text: &str, sets: &[String], sources: &mut Sources) -> Resu
     for (set, base) in sets().filter(|(set, _)| !chooses_topology(set)) {
         wrong.extend(overrides::apply(&mut table, set, *base).err());
     }
-    let spans = Spans::of(&table);
-    match read::scenario(table, base..base) {
-        Ok(scenario) if wrong.is_empty() => Ok(Loaded {
-            scenario,
-            sources: std::mem::take(sources),
-            spans,
-        }),
-        Ok(_) => Err(wrong),
-        Err(more) => Err(wrong.into_iter().chain(more).collect()),
+    if !wrong.is_empty() {
+        return Err(wrong);
     }
+    let spans = Spans::of(&table);
+    let scenario = read::scenario(table, base..base)?;
+    Ok(Loaded {
+        scenario,
+        sources: std::mem::take(sources),
+        spans,
+    })
 }
 
 /// Overrides of the whole topology or its file come before the file is read, all others after.

@@ -41,7 +41,7 @@ pub fn scenario(mut table: Table<'_>, end: Span) -> Result<Scenario, Vec<Diagnos
         topology: reader.section(&mut table, "topology"),
         host: reader.section(&mut table, "host"),
         tcp: reader.section(&mut table, "tcp").unwrap_or_default(),
-        communicator: reader.sections(&mut table, "communicator"),
+        communicator: reader.sections(&mut table, "communicator", "communicator"),
         traffic: reader.traffic(&mut table),
     };
     reader.unknown(&table, SECTIONS, "the sections of a scenario are");
@@ -64,14 +64,14 @@ impl Reader {
     }
 
     /// Takes a list of sections out of the table.
-    fn sections<T: DeserializeOwned>(&mut self, table: &mut Table<'_>, key: &str) -> Vec<T> {
+    fn sections<T: DeserializeOwned>(&mut self, table: &mut Table<'_>, key: &str, path: &str) -> Vec<T> {
         let Some((name, value)) = table.remove_entry(key) else {
             return Vec::new();
         };
         let (span, value) = (value.span(), value.into_inner());
         let DeValue::Array(array) = value else {
-            let message = format!("`{key}` is a list of tables, not a {}", value.type_str());
-            let help = format!("write `[[{key}]]`, once for each");
+            let message = format!("`{path}` is a list of tables, not a {}", value.type_str());
+            let help = format!("write `[[{path}]]`, once for each");
             let place = if matches!(value, DeValue::Table(_)) {
                 name.span()
             } else {
@@ -108,7 +108,7 @@ impl Reader {
             self.wrong.push(Diagnostic::new(message).at(span, "").help(help));
             return Traffic::default();
         };
-        let collective = self.sections(&mut kinds, "collective");
+        let collective = self.sections(&mut kinds, "collective", "traffic.collective");
         self.unknown(&kinds, TRAFFIC, "the kinds of traffic are");
         Traffic { collective }
     }
@@ -147,11 +147,24 @@ pub fn type_error(error: &Error, around: Span) -> Diagnostic {
     if message.starts_with("missing field ") {
         return Diagnostic::new(format!("missing key `{name}`")).at(span, "needed here");
     }
+    if message.contains("is not a unit of") {
+        let units = message.split_once("units are ").map_or("", |(_, units)| units);
+        let near = suggest::nearest(name, units.split(", ")).map(|unit| format!("did you mean `{unit}`?"));
+        return Diagnostic::new(message).at(span, "").maybe_help(near);
+    }
     Diagnostic::new(reword(message)).at(span, "")
 }
 
 /// Rust's type names in a reader's words.
 fn reword(message: &str) -> String {
+    if message.starts_with("invalid IP address") {
+        return "not an IP address; write for example \"127.0.0.1\"".into();
+    }
+    let message = message
+        .split_once("expected struct ")
+        .map_or(message.to_owned(), |(given, _)| {
+            format!("{given}expected a table")
+        });
     let words = [
         ("expected u32", "expected a whole number from 0 to 4294967295"),
         ("expected u64", "expected a whole number, not negative"),
@@ -162,9 +175,9 @@ fn reword(message: &str) -> String {
         ("expected a map", "expected a table"),
         ("invalid type: sequence", "invalid type: list"),
         ("invalid type: map", "invalid type: table"),
-        ("expected struct ", "expected table "),
+        ("expected an array of length ", "expected a list of "),
     ];
-    words.iter().fold(message.to_owned(), |text, (rust, plain)| {
-        text.replace(rust, plain)
-    })
+    words
+        .iter()
+        .fold(message, |text, (rust, plain)| text.replace(rust, plain))
 }

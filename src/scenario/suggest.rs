@@ -18,7 +18,7 @@ pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -
 }
 
 /// `did you mean `x`?`, or the whole list when nothing is near and the list is short.
-pub fn help<'a>(given: &str, what: &str, candidates: &[&'a str]) -> Option<String> {
+pub fn help(given: &str, what: &str, candidates: &[&str]) -> Option<String> {
     if let Some(name) = nearest(given, candidates.iter().copied()) {
         return Some(format!("did you mean `{name}`?"));
     }

@@ -2,8 +2,9 @@
 
 use super::builders;
 use super::explicit::explicit;
-use super::graph::Graph;
-use super::spec::{Rate, Topology};
+use super::graph::{Graph, Kind};
+use super::spec::{ExplicitNode, Rate, Topology};
+use crate::scenario::units::Duration;
 
 /// Most nodes (hosts and switches) of an emulated fabric; each becomes a network namespace.
 pub const MAX_NODES: u64 = 1024;
@@ -57,6 +58,12 @@ impl Problem {
     }
 }
 
+/// Most network cards of a host on switches.
+pub const MAX_CARDS: usize = 64;
+
+/// Longest propagation delay of a link.
+const MAX_DELAY: Duration = Duration(10_000_000_000);
+
 const BUILDERS: &str = "star, ring, full-mesh, torus, leaf-spine, rail, or [[topology.host]], [[topology.switch]] and [[topology.link]]";
 
 /// The graph that a spec describes: connected, within the limits, all names unique.
@@ -87,7 +94,8 @@ pub fn build(spec: &Topology) -> Result<Graph, Vec<Problem>> {
         _ => Some(explicit(spec)?),
     }
     .expect("the shape was found in the spec");
-    problems.extend(disconnected(&graph));
+    problems.extend(disconnected(spec, &graph));
+    problems.extend(too_many_cards(&graph));
     if problems.is_empty() {
         Ok(graph)
     } else {
@@ -130,17 +138,20 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
     if let Some(star) = &spec.star {
         check.count("star.hosts", star.hosts, 1);
         check.rate("star.rate", Some(star.rate));
+        check.delay("star.delay", star.delay);
         check.size("star.hosts", u64::from(star.hosts) + 1, star.hosts.into());
     }
     if let Some(ring) = &spec.ring {
         check.count("ring.hosts", ring.hosts, 2);
         check.rate("ring.rate", Some(ring.rate));
+        check.delay("ring.delay", ring.delay);
         check.size("ring.hosts", ring.hosts.into(), ring.hosts.into());
     }
     if let Some(mesh) = &spec.full_mesh {
         let hosts = u64::from(mesh.hosts);
         check.count("full-mesh.hosts", mesh.hosts, 2);
         check.rate("full-mesh.rate", Some(mesh.rate));
+        check.delay("full-mesh.delay", mesh.delay);
         check.size("full-mesh.hosts", hosts, hosts * hosts.saturating_sub(1) / 2);
     }
     if let Some(torus) = &spec.torus {
@@ -158,6 +169,7 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
             .iter()
             .fold(1u64, |product, dim| product.saturating_mul((*dim).into()));
         check.rate("torus.rate", Some(torus.rate));
+        check.delay("torus.delay", torus.delay);
         check.size("torus.dims", hosts, hosts.saturating_mul(torus.dims.len() as u64));
     }
     if let Some(clos) = &spec.leaf_spine {
@@ -166,6 +178,7 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
         check.count("leaf-spine.spines", clos.spines, 1);
         check.count("leaf-spine.hosts_per_leaf", clos.hosts_per_leaf, 1);
         check.rate("leaf-spine.rate", Some(clos.rate));
+        check.delay("leaf-spine.delay", clos.delay);
         check.rate("leaf-spine.uplink_rate", clos.uplink_rate);
         let hosts = leaves.saturating_mul(per_leaf);
         let nodes = hosts.saturating_add(leaves + spines);
@@ -180,11 +193,12 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
         check.count("rail.hosts", rail.hosts, 1);
         check.count("rail.rails", rail.rails, 1);
         check.rate("rail.rate", Some(rail.rate));
+        check.delay("rail.delay", rail.delay);
         check.rate("rail.uplink_rate", rail.uplink_rate);
-        if rail.rails > 64 {
+        if rail.rails as usize > MAX_CARDS {
             check.wrong(
                 "rail.rails",
-                format!("{} rails; a host has at most 64", rail.rails),
+                format!("{} rails; a host has at most {MAX_CARDS}", rail.rails),
             );
         }
         check.size(
@@ -196,6 +210,7 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
     let nodes = (spec.host.len() + spec.switch.len()) as u64;
     for (number, link) in spec.link.iter().enumerate() {
         check.rate(&format!("link[{number}].rate"), Some(link.rate));
+        check.delay(&format!("link[{number}].delay"), link.delay);
     }
     check.size("host", nodes, spec.link.len() as u64);
     check.problems
@@ -226,6 +241,12 @@ impl Numbers {
         }
     }
 
+    fn delay(&mut self, path: &str, delay: Duration) {
+        if delay > MAX_DELAY {
+            self.wrong(path, format!("a delay of {delay}; at most {MAX_DELAY}"));
+        }
+    }
+
     fn size(&mut self, path: &str, nodes: u64, links: u64) {
         let help = "each node is a network namespace of this machine; divide the hosts by a factor that keeps the shape";
         if nodes > MAX_NODES {
@@ -238,7 +259,7 @@ impl Numbers {
     }
 }
 
-fn disconnected(graph: &Graph) -> Option<Problem> {
+fn disconnected(spec: &Topology, graph: &Graph) -> Option<Problem> {
     let parts = graph.parts();
     if parts.len() < 2 {
         return None;
@@ -263,13 +284,37 @@ fn disconnected(graph: &Graph) -> Option<Problem> {
         parts.len(),
         shown.join(", ")
     );
-    let last = parts
-        .last()
-        .and_then(|part| part.first())
-        .map(|node| &graph.nodes[*node].name);
-    let help = last.map(|name| format!("link `{name}` with the rest"));
-    Some(Problem {
-        help,
-        ..Problem::new("", message)
-    })
+    let smallest = parts
+        .iter()
+        .rev()
+        .min_by_key(|part| part.len())
+        .and_then(|part| part.first());
+    let name = smallest.map_or("", |node| graph.nodes[*node].name.as_str());
+    let number = |nodes: &[ExplicitNode]| nodes.iter().position(|node| node.name == name);
+    let host = number(&spec.host).map(|number| format!("host[{number}].name"));
+    let path = host.or_else(|| number(&spec.switch).map(|number| format!("switch[{number}].name")));
+    Some(Problem::new(path.unwrap_or_default(), message).help(format!("link `{name}` with the rest")))
+}
+
+/// Each card of a host on a switch has an address of its own, numbered by one byte.
+fn too_many_cards(graph: &Graph) -> Option<Problem> {
+    let on_switch =
+        |node: usize, link: &usize| graph.nodes[graph.links[*link].far(node)].kind == Kind::Switch;
+    let cards = |node: usize| {
+        graph.nodes[node]
+            .links
+            .iter()
+            .filter(|link| on_switch(node, link))
+            .count()
+    };
+    let host = graph
+        .host_numbers()
+        .into_iter()
+        .find(|host| cards(*host) > MAX_CARDS)?;
+    let message = format!(
+        "`{}` has {} links to switches; at most {MAX_CARDS}",
+        graph.nodes[host].name,
+        cards(host)
+    );
+    Some(Problem::new("link", message))
 }

@@ -40,20 +40,18 @@ pub fn explicit(spec: &Topology) -> Result<Graph, Vec<Problem>> {
     let names: Vec<String> = graph.nodes.iter().map(|node| node.name.clone()).collect();
     let mut links: HashMap<String, usize> = HashMap::new();
     for (number, link) in spec.link.iter().enumerate() {
-        let find = |end: usize| match seen.get(link.ends[end].as_str()) {
-            Some((node, _)) => Ok(*node),
-            None => {
-                let message = format!("there is no host or switch named `{}`", link.ends[end]);
-                Err(Problem::new(format!("link[{number}].ends[{end}]"), message)
-                    .candidates(&link.ends[end], &names))
+        let mut find = |end: usize| {
+            let name = &link.ends[end];
+            let found = seen.get(name.as_str()).map(|(node, _)| *node);
+            if found.is_none() {
+                let message = format!("there is no host or switch named `{name}`");
+                let problem = Problem::new(format!("link[{number}].ends[{end}]"), message);
+                problems.push(problem.candidates(name, &names));
             }
+            found
         };
-        let (a, b) = match (find(0), find(1)) {
-            (Ok(a), Ok(b)) => (a, b),
-            (a, b) => {
-                problems.extend(a.err().into_iter().chain(b.err()));
-                continue;
-            }
+        let (Some(a), Some(b)) = (find(0), find(1)) else {
+            continue;
         };
         if a == b {
             let message = format!("a link of `{}` with itself", link.ends[0]);

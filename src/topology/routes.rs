@@ -1,8 +1,7 @@
 //! Addresses and routes. Every host has one address, or one for each of its network cards on
-//! switches if it has several; a card's address is reached through that card. Routes are all
-//! equal-cost shortest paths to each address, found breadth first from the address.
-//!
-//! Hosts forward packets of others only where some address could not be reached otherwise.
+//! switches if it has several; who has a path to the card reaches its address only through it.
+//! Routes are all equal-cost shortest paths, found breadth first from each address. Hosts forward
+//! packets of others only where some host could not reach some address otherwise.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -16,12 +15,14 @@ pub struct Address {
     pub ip: Ipv4Addr,
     /// The host that has it.
     pub node: usize,
-    /// The only link by which it is reached; `None`: by any.
+    /// The link by which it is reached, where a path leads there; `None`: by any.
     pub card: Option<usize>,
 }
 
 /// Distance of a node from which an address cannot be reached.
 const UNREACHED: u16 = u16::MAX;
+/// Added to the distance of nodes from which an address can only be reached by another card.
+const DETOUR: u16 = 1 << 14;
 
 /// Addresses and the way to them from everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Routing {
     pub addresses: Vec<Address>,
     /// Whether hosts forward packets of others.
     pub hosts_forward: bool,
-    /// `hops[address][node]`: links from the node to the address.
+    /// `hops[address][node]`: links from the node to the address, plus [`DETOUR`] if by another card.
     hops: Vec<Vec<u16>>,
 }
 
@@ -41,9 +42,10 @@ pub fn route(graph: &Graph) -> Routing {
         let hops = |address: &Address| hops(graph, address, hosts_forward);
         addresses.iter().map(hops).collect()
     };
-    let reached = |hops: &Vec<Vec<u16>>| hops.iter().flatten().all(|hops| *hops != UNREACHED);
+    let hosts = graph.host_numbers();
+    let reached = |hops: &Vec<u16>| hosts.iter().all(|host| hops[*host] != UNREACHED);
     let direct = all(false);
-    let hosts_forward = !reached(&direct);
+    let hosts_forward = !direct.iter().all(reached);
     let hops = if hosts_forward { all(true) } else { direct };
     Routing {
         addresses,
@@ -81,48 +83,55 @@ fn addresses(graph: &Graph) -> Vec<Address> {
     addresses
 }
 
-/// Breadth first from the address.
+/// Breadth first from the address, through its card; then through the host's other links to what
+/// has no path to the card.
 fn hops(graph: &Graph, to: &Address, hosts_forward: bool) -> Vec<u16> {
     let mut hops = vec![UNREACHED; graph.nodes.len()];
     hops[to.node] = 0;
-    let mut queue = VecDeque::from([to.node]);
-    while let Some(node) = queue.pop_front() {
-        let forwards = hosts_forward || graph.nodes[node].kind == Kind::Switch || node == to.node;
-        if !forwards {
-            continue;
-        }
-        for &link in &graph.nodes[node].links {
-            let far = graph.links[link].far(node);
-            let entered = node != to.node || to.card.is_none_or(|card| card == link);
-            if entered && hops[far] == UNREACHED {
-                hops[far] = hops[node] + 1;
-                queue.push_back(far);
-            }
-        }
+    let links = &graph.nodes[to.node].links;
+    let card = to.card.as_ref().map_or(&links[..], std::slice::from_ref);
+    for (links, distance) in [(card, 1), (links, DETOUR + 1)] {
+        let firsts = links
+            .iter()
+            .map(|link| (graph.links[*link].far(to.node), distance));
+        spread(graph, firsts.collect(), hosts_forward, &mut hops);
     }
     hops
 }
 
+/// Breadth first over what was not reached before; the queue holds nodes with their distance.
+fn spread(graph: &Graph, mut queue: VecDeque<(usize, u16)>, hosts_forward: bool, hops: &mut [u16]) {
+    while let Some((node, distance)) = queue.pop_front() {
+        if hops[node] != UNREACHED {
+            continue;
+        }
+        hops[node] = distance;
+        if hosts_forward || graph.nodes[node].kind == Kind::Switch {
+            let links = graph.nodes[node].links.iter();
+            queue.extend(links.map(|link| (graph.links[*link].far(node), distance + 1)));
+        }
+    }
+}
+
 impl Routing {
-    /// Links from a node to an address.
-    pub fn hops(&self, node: usize, address: usize) -> u16 {
-        self.hops[address][node]
+    /// Nodes from which an address is reached, those that packets cross first before all others.
+    pub fn farthest_first(&self, address: usize) -> Vec<usize> {
+        let hops = &self.hops[address];
+        let mut nodes: Vec<usize> = (0..hops.len()).filter(|node| hops[*node] != UNREACHED).collect();
+        nodes.sort_by_key(|node| std::cmp::Reverse(hops[*node]));
+        nodes
     }
 
-    /// The links by which `node` sends packets to an address, all on shortest paths; empty at the address.
+    /// The links by which `node` sends packets to an address, all on shortest paths; empty at the
+    /// address, and on switches that no path to it crosses.
     pub fn next(&self, graph: &Graph, node: usize, address: usize) -> Vec<usize> {
         let to = &self.addresses[address];
         let hops = &self.hops[address];
         let forwards = |node: usize| self.hosts_forward || graph.nodes[node].kind == Kind::Switch;
-        let on_path = |link: &usize| {
-            let far = graph.links[*link].far(node);
-            let nearer = hops[far] < hops[node] && hops[far] + 1 == hops[node];
-            nearer
-                && (if far == to.node {
-                    to.card.is_none_or(|card| card == *link)
-                } else {
-                    forwards(far)
-                })
+        let on_path = |link: &usize| match graph.links[*link].far(node) {
+            far if far != to.node => hops[far] != UNREACHED && hops[far] + 1 == hops[node] && forwards(far),
+            _ if hops[node] == 1 => to.card.is_none_or(|card| card == *link),
+            _ => hops[node] == DETOUR + 1,
         };
         graph.nodes[node].links.iter().copied().filter(on_path).collect()
     }

@@ -43,10 +43,7 @@ impl Ground<'_> {
         let mut link_bytes = vec![[0.0; 2]; self.wired.network.links.len()];
         let mut latency: f64 = 0.0;
         for (address, sources) in &loads {
-            self.spread(*address, sources, &mut link_bytes);
-            for (node, load) in sources {
-                latency = latency.max(self.latency(*node, *address, load.largest_message));
-            }
+            latency = latency.max(self.carry(*address, sources, &mut link_bytes));
         }
         let expected = self.expected(&link_bytes, latency, traffic.rounds);
         (link_bytes, expected)
@@ -80,41 +77,43 @@ impl Ground<'_> {
     }
 
     /// Carries what nodes inject for one address along its equal-cost paths, in equal parts, the
-    /// farthest nodes first.
-    fn spread(&self, address: usize, sources: &BTreeMap<usize, Load>, link_bytes: &mut LinkBytes) {
+    /// farthest nodes first. Gives the longest one-way time of a small message to it, seconds.
+    fn carry(&self, address: usize, sources: &BTreeMap<usize, Load>, link_bytes: &mut LinkBytes) -> f64 {
         let (graph, routing) = (&self.wired.graph, &self.wired.routing);
-        let hops = |node: usize| routing.hops(node, address);
-        let mut waiting: BTreeMap<(u16, usize), f64> = BTreeMap::new();
-        waiting.extend(
-            sources
-                .iter()
-                .map(|(node, load)| ((hops(*node), *node), load.bytes)),
-        );
-        while let Some(((_, node), bytes)) = waiting.pop_last() {
+        let mut waiting: Vec<Option<f64>> = vec![None; graph.nodes.len()];
+        for (node, load) in sources {
+            waiting[*node] = Some(load.bytes);
+        }
+        let mut crossed = Vec::new();
+        for node in routing.farthest_first(address) {
+            let Some(bytes) = waiting[node] else {
+                continue;
+            };
             let next = routing.next(graph, node, address);
             for link in &next {
                 let part = bytes / next.len() as f64;
                 link_bytes[*link][graph.links[*link].direction_from(node)] += part;
-                let far = graph.links[*link].far(node);
-                if far != routing.addresses[address].node {
-                    *waiting.entry((hops(far), far)).or_default() += part;
-                }
+                *waiting[graph.links[*link].far(node)].get_or_insert(0.0) += part;
             }
+            crossed.extend(next.first().map(|link| (node, *link)));
         }
+        let message = sources
+            .values()
+            .map(|load| load.largest_message)
+            .fold(0.0, f64::max);
+        let mut latency = vec![0.0; graph.nodes.len()];
+        for (node, link) in crossed.into_iter().rev() {
+            latency[node] = self.hop_seconds(link, message) + latency[graph.links[link].far(node)];
+        }
+        sources.keys().map(|node| latency[*node]).fold(0.0, f64::max)
     }
 
-    /// One-way time of a small message to an address, seconds: delay and one frame on every link.
-    fn latency(&self, from: usize, address: usize, message: f64) -> f64 {
-        let (graph, routing) = (&self.wired.graph, &self.wired.routing);
+    /// One-way time of a small message over a link: its delay and one frame.
+    fn hop_seconds(&self, link: usize, message: f64) -> f64 {
         let segment = message.min(f64::from(self.wired.network.mtu) - IP_TCP_HEADERS);
         let frame = segment + IP_TCP_HEADERS + ETHERNET_HEADER;
-        let (mut node, mut seconds) = (from, 0.0);
-        while let Some(link) = routing.next(graph, node, address).first() {
-            let wire = graph.links[*link].wire;
-            seconds += wire.delay.seconds() + wire.rate.map_or(0.0, |rate| frame / rate.bytes_per_second());
-            node = graph.links[*link].far(node);
-        }
-        seconds
+        let wire = self.wired.graph.links[link].wire;
+        wire.delay.seconds() + wire.rate.map_or(0.0, |rate| frame / rate.bytes_per_second())
     }
 
     fn expected(&self, link_bytes: &LinkBytes, latency: f64, rounds: u32) -> Expected {
@@ -126,7 +125,7 @@ impl Ground<'_> {
             };
             for (direction, bytes) in (0u8..).zip(bytes) {
                 let seconds = bytes / payload_limit(rate, self.wired.network.mtu);
-                if seconds > wire {
+                if seconds > wire * (1.0 + 1e-9) {
                     (wire, busiest) = (seconds, Some((number, direction)));
                 }
             }

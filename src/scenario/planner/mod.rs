@@ -22,13 +22,9 @@ use findings::Findings;
 pub fn build(loaded: &Loaded) -> Result<Plan, Diagnostics> {
     let mut findings = Findings::new(loaded);
     let plan = resolve(loaded, &mut findings);
-    let refused = |list| Diagnostics {
-        sources: loaded.sources.clone(),
-        list,
-    };
     match plan {
         Some(plan) if findings.wrong.is_empty() => Ok(plan),
-        _ => Err(refused(findings.wrong)),
+        _ => Err(Diagnostics::new(loaded.sources.clone(), findings.wrong)),
     }
 }
 
@@ -71,9 +67,6 @@ fn cautions(loaded: &Loaded, wired: &network::Wired, findings: &Findings<'_>) ->
         cautions.push(
             "fabric = \"host\": the topology only gives the number of ranks; its links are not played".into(),
         );
-    }
-    if scenario.testbed.verify {
-        cautions.push("verify = true: real data is carried and checked; timings mean nothing".into());
     }
     let cards = wired
         .network

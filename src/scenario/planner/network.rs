@@ -3,9 +3,9 @@
 use crate::scenario::plan::{FabricKind, Link, Network, Node, NodeKind, PortRef, Route};
 use crate::scenario::section::Scenario;
 use crate::scenario::units::Duration;
+use crate::topology;
 use crate::topology::graph::{Graph, Kind};
 use crate::topology::routes::{Routing, route};
-use crate::topology::{self};
 
 use super::findings::Findings;
 
@@ -84,8 +84,8 @@ fn on_host(hosts: usize) -> Wired {
 /// Links must be possible after dilation, too.
 fn check_dilated(scenario: &Scenario, graph: &Graph, findings: &mut Findings<'_>) {
     let dilation = scenario.time.dilation;
-    if !(dilation > 0.0) {
-        return;
+    if dilation.is_nan() || dilation <= 0.0 {
+        return; // found wrong before
     }
     let real = |rate: u64| rate as f64 / dilation;
     let slowest = graph.links.iter().filter_map(|link| link.wire.rate).min();
@@ -157,5 +157,5 @@ fn routes(graph: &Graph, routing: &Routing, node: usize) -> Vec<Route> {
         to: Some(address.ip),
         via: routing.next(graph, node, number),
     };
-    others.map(route).collect()
+    others.map(route).filter(|route| !route.via.is_empty()).collect()
 }

@@ -240,7 +240,7 @@ impl Planner<'_> {
             findings.wrong(path, "a size of zero");
         } else if size.0 > MAX_BYTES {
             findings.wrong(path, format!("a size of {size}; at most 1 TiB"));
-        } else if size.0 % element != 0 {
+        } else if !size.0.is_multiple_of(element) {
             let message = format!("{size} is no whole number of elements of {element} bytes");
             let wrong = findings.wrong(path, message);
             wrong.help.push("another size, or `dtype = \"int8\"`".into());
@@ -273,13 +273,19 @@ impl Planner<'_> {
         }
         let n = n?;
         if matrix.len() != n {
-            let message = format!("{} rows for a communicator of {n} ranks", matrix.len());
+            let message = format!(
+                "a matrix with {} of the {n} rows that a communicator of {n} ranks needs",
+                matrix.len()
+            );
             findings.wrong(&path, message);
             return None;
         }
         for (number, row) in matrix.iter().enumerate() {
             if row.len() != n {
-                let message = format!("{} sizes for a communicator of {n} ranks", row.len());
+                let message = format!(
+                    "a row with {} of the {n} sizes that a communicator of {n} ranks needs",
+                    row.len()
+                );
                 findings.wrong(&format!("{path}[{number}]"), message);
                 return None;
             }

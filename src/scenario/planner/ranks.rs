@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use crate::scenario::plan::{Communicator, FabricKind, NodeKind, RankPlace};
 use crate::scenario::section::Scenario;
-use crate::scenario::section::host::Host;
 use crate::scenario::section::testbed::Ranks;
 use crate::scenario::suggest;
 
@@ -61,7 +60,7 @@ fn on_host(scenario: &Scenario, wired: &Wired, findings: &mut Findings<'_>) -> V
     if !check_count(path, count, findings) {
         return Vec::new();
     }
-    let addresses = scenario.host.clone().unwrap_or_else(Host::default).addresses;
+    let addresses = scenario.host.clone().unwrap_or_default().addresses;
     (0..count)
         .map(|_| RankPlace {
             host: 0,

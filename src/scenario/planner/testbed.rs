@@ -77,7 +77,7 @@ fn check_testbed(scenario: &Scenario, findings: &mut Findings<'_>) {
         if !(Duration(100_000_000)..=Duration(86_400_000_000_000)).contains(&value) {
             findings.wrong(
                 path,
-                format!("a deadline of {value}; 100 ms to 86400 s are possible"),
+                format!("a deadline of {value}; 100 ms to 24 hours are possible"),
             );
         }
     }
