@@ -20,7 +20,9 @@ pub(super) const DEFAULT_MASK: &str = "core/rps_default_mask";
 /// The processors that this process may use.
 fn processors() -> Vec<usize> {
     let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
-    (0..CpuSet::count()).filter(|&number| allowed.is_set(number).unwrap_or(false)).collect()
+    (0..CpuSet::count())
+        .filter(|&number| allowed.is_set(number).unwrap_or(false))
+        .collect()
 }
 
 /// All of them, as the kernel writes masks.
@@ -61,7 +63,10 @@ impl Fabric {
                 mount(Some("sysfs"), "/sys", Some("sysfs"), flags, None::<&str>)?;
                 for (link, side) in ends {
                     let name = &self.spec.links[link].ends[side].1;
-                    fs::write(format!("/sys/class/net/{name}/queues/rx-0/rps_cpus"), of_link(link + side * (processors.len() - 1)))?;
+                    fs::write(
+                        format!("/sys/class/net/{name}/queues/rx-0/rps_cpus"),
+                        of_link(link + side * (processors.len() - 1)),
+                    )?;
                 }
                 umount2("/sys", MntFlags::MNT_DETACH)?;
             }
