@@ -104,6 +104,7 @@ fn serve(assignment: &Arc<Assignment>, voice: &Voice, status: &Arc<Status>) -> R
         return Err(RankError::OutOfTurn);
     };
     let settings = Settings {
+        rank: assignment.rank,
         wait: assignment.wait,
         oversubscribed: assignment.oversubscribed,
         real_payload: assignment.verify,

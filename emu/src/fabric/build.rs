@@ -251,7 +251,7 @@ impl Fabric {
             let settings = VethSettings {
                 mtu: self.spec.mtu,
                 address: hardware_address(number),
-                gso_max_size: None,
+                gso_max_size: Some(Shaper::segment_bytes(link.rate_bps)),
                 gso_max_segs: None,
                 tx_queue_len: None,
             };

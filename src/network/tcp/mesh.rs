@@ -1,6 +1,6 @@
 //! Listening, dialling and greeting until every pair that the plan foresees is connected. The
 //! lower rank dials the higher; each connection opens with a greeting of 32 bytes: the run's key
-//! (16 bytes), the dialling rank, the dialled rank, the channel (u32 little-endian each), 0.
+//! (16 bytes), the dialling rank, the dialled rank, the lane (u32 little-endian each), 0.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -11,8 +11,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::connection::Connection;
 use super::sys;
-use super::transport::Settings;
-use crate::network::message::{Channel, Rank};
+use super::transport::{LANES_PER_CHANNEL, Lane, Settings};
+use crate::network::message::Rank;
 use crate::scenario::plan::TcpOptions;
 
 const GREETING: usize = 32;
@@ -125,24 +125,30 @@ impl Mesh<'_> {
         &self,
         listeners: &Listeners,
         settings: &Settings,
-    ) -> Result<Vec<(Rank, Channel, Connection)>, MeshError> {
+    ) -> Result<Vec<(Rank, Lane, Connection)>, MeshError> {
         let start = Instant::now();
         let mut streams = Vec::new();
         for &peer in self.peers.iter().filter(|&&peer| peer > self.rank) {
-            for channel in 0..self.options.channels {
-                streams.push((peer, channel, self.dial(peer, channel, start)?));
+            for lane in 0..self.lanes() {
+                streams.push((peer, lane, self.dial(peer, lane, start)?));
             }
         }
         self.accept(listeners, start, &mut streams)?;
-        let wrap = |(peer, channel, stream): (Rank, Channel, TcpStream)| {
+        let wrap = |(peer, lane, stream): (Rank, Lane, TcpStream)| {
             self.tune(&stream)?;
             stream.set_nonblocking(true)?;
-            Ok((peer, channel, Connection::new(stream, peer, settings)))
+            Ok((peer, lane, Connection::new(stream, peer, settings)))
         };
         streams.into_iter().map(wrap).collect()
     }
 
-    fn dial(&self, peer: Rank, channel: Channel, start: Instant) -> Result<TcpStream, MeshError> {
+    /// Connections of a pair: two for each channel, see [`super::transport`].
+    fn lanes(&self) -> Lane {
+        self.options.channels * LANES_PER_CHANNEL
+    }
+
+    fn dial(&self, peer: Rank, lane: Lane, start: Instant) -> Result<TcpStream, MeshError> {
+        let channel = lane / LANES_PER_CHANNEL;
         let addresses = &self.book[peer as usize];
         let address = addresses[channel as usize % addresses.len()];
         let failed = |source| MeshError::Connect {
@@ -169,7 +175,7 @@ impl Mesh<'_> {
         stream.set_nodelay(true)?;
         let mut greeting = [0; GREETING];
         greeting[..16].copy_from_slice(&self.key);
-        for (at, value) in [(16, self.rank), (20, peer), (24, channel)] {
+        for (at, value) in [(16, self.rank), (20, peer), (24, lane)] {
             greeting[at..at + 4].copy_from_slice(&value.to_le_bytes());
         }
         stream.write_all(&greeting).map_err(failed)?;
@@ -180,10 +186,10 @@ impl Mesh<'_> {
         &self,
         listeners: &Listeners,
         start: Instant,
-        streams: &mut Vec<(Rank, Channel, TcpStream)>,
+        streams: &mut Vec<(Rank, Lane, TcpStream)>,
     ) -> Result<(), MeshError> {
         let expected = |peer: &Rank| *peer < self.rank;
-        let wanted = self.peers.iter().filter(|p| expected(p)).count() * self.options.channels as usize;
+        let wanted = self.peers.iter().filter(|p| expected(p)).count() * self.lanes() as usize;
         let mut epoll = sys::Epoll::new()?;
         for (index, listener) in listeners.sockets.iter().enumerate() {
             epoll.add(listener.as_fd(), index as u64, false)?;
@@ -206,8 +212,8 @@ impl Mesh<'_> {
             epoll.wait(Some(left), &mut ready)?;
             for &(index, _, _) in &ready {
                 while let Ok((stream, _)) = listeners.sockets[index as usize].accept() {
-                    if let Some((peer, channel)) = self.greeted(&stream, left) {
-                        streams.push((peer, channel, stream));
+                    if let Some((peer, lane)) = self.greeted(&stream, left) {
+                        streams.push((peer, lane, stream));
                         accepted += 1;
                     }
                 }
@@ -217,7 +223,7 @@ impl Mesh<'_> {
     }
 
     /// Reads a greeting; `None` for strangers.
-    fn greeted(&self, mut stream: &TcpStream, left: Duration) -> Option<(Rank, Channel)> {
+    fn greeted(&self, mut stream: &TcpStream, left: Duration) -> Option<(Rank, Lane)> {
         stream.set_nonblocking(false).ok()?;
         stream
             .set_read_timeout(Some(left.clamp(Duration::from_millis(1), Duration::from_secs(5))))
@@ -231,12 +237,12 @@ impl Mesh<'_> {
             .iter()
             .zip(&self.key)
             .fold(0, |sum, (a, b)| sum | (a ^ b));
-        let (peer, dialled, channel) = (word(16), word(20), word(24));
+        let (peer, dialled, lane) = (word(16), word(20), word(24));
         let ours = difference == 0
             && dialled == self.rank
-            && channel < self.options.channels
+            && lane < self.lanes()
             && self.peers.contains(&peer);
-        ours.then_some((peer, channel))
+        ours.then_some((peer, lane))
     }
 
     fn tune(&self, stream: &TcpStream) -> Result<(), MeshError> {

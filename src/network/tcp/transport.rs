@@ -16,14 +16,24 @@ use crate::scenario::plan::Wait;
 
 /// Size of the constant payload that messages are sent from.
 const PAGES: usize = 4 << 20;
-/// Messages up to this size are worth polling for.
+/// Messages up to this size are small: worth polling for.
 const LATENCY_BOUND: u64 = 64 * 1024;
 /// Acknowledgements are asked for at most this often.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
+/// Number of a connection among those of a pair: a channel has two. All small messages of a channel
+/// share its first, where data carries the credit of the other direction along. Large messages of the
+/// higher rank take the second, so that bulk data never runs both ways on one connection: TCP is
+/// slower then, and both directions would be received on one processor.
+pub type Lane = u32;
+/// Connections of a channel.
+pub const LANES_PER_CHANNEL: Lane = 2;
+
 /// Settings of the transport.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// This rank.
+    pub rank: Rank,
     /// How to wait.
     pub wait: Wait,
     /// Fewer cores than ranks: polling gives the core away between two looks.
@@ -85,7 +95,7 @@ pub struct Totals {
 pub struct Transport {
     settings: Settings,
     connections: Vec<Connection>,
-    /// Connections of each peer, by channel.
+    /// Connections of each peer, by lane.
     peers: BTreeMap<Rank, Vec<usize>>,
     epoll: Epoll,
     ready: Vec<(u64, bool, bool)>,
@@ -102,19 +112,19 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Takes over connected, non-blocking connections: (peer, channel, connection).
-    pub fn new(settings: Settings, connections: Vec<(Rank, Channel, Connection)>) -> io::Result<Self> {
+    /// Takes over connected, non-blocking connections: (peer, lane, connection).
+    pub fn new(settings: Settings, connections: Vec<(Rank, Lane, Connection)>) -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        let mut peers: BTreeMap<Rank, Vec<(Channel, usize)>> = BTreeMap::new();
+        let mut peers: BTreeMap<Rank, Vec<(Lane, usize)>> = BTreeMap::new();
         let mut list = Vec::with_capacity(connections.len());
-        for (index, (peer, channel, connection)) in connections.into_iter().enumerate() {
+        for (index, (peer, lane, connection)) in connections.into_iter().enumerate() {
             epoll.add(connection.socket(), index as u64, false)?;
-            peers.entry(peer).or_default().push((channel, index));
+            peers.entry(peer).or_default().push((lane, index));
             list.push(connection);
         }
-        let in_order = |mut channels: Vec<(Channel, usize)>| {
-            channels.sort_unstable();
-            channels.into_iter().map(|(_, index)| index).collect()
+        let in_order = |mut lanes: Vec<(Lane, usize)>| {
+            lanes.sort_unstable();
+            lanes.into_iter().map(|(_, index)| index).collect()
         };
         Ok(Self {
             spin: Spin::new(settings.wait),
@@ -122,7 +132,7 @@ impl Transport {
             connections: list,
             peers: peers
                 .into_iter()
-                .map(|(peer, channels)| (peer, in_order(channels)))
+                .map(|(peer, lanes)| (peer, in_order(lanes)))
                 .collect(),
             epoll,
             ready: Vec::new(),
@@ -152,9 +162,11 @@ impl Transport {
         self.connections.iter().map(Connection::retransmits).sum()
     }
 
-    fn connection_of(&self, peer: Rank, channel: Channel) -> Result<usize, TransportError> {
-        let channels = self.peers.get(&peer).ok_or(TransportError::NotConnected(peer))?;
-        Ok(channels[channel as usize % channels.len()])
+    fn connection_of(&self, peer: Rank, channel: Channel, bytes: u64) -> Result<usize, TransportError> {
+        let lanes = self.peers.get(&peer).ok_or(TransportError::NotConnected(peer))?;
+        let second = bytes > LATENCY_BOUND && self.settings.rank > peer;
+        let lane = channel as usize * LANES_PER_CHANNEL as usize + usize::from(second);
+        Ok(lanes[lane % lanes.len()])
     }
 
     /// Sends a message; `data` is its real payload, or `None` for constant pages.
@@ -167,7 +179,7 @@ impl Transport {
         bytes: u64,
         data: Option<Vec<u8>>,
     ) -> Result<(), TransportError> {
-        let index = self.connection_of(peer, channel)?;
+        let index = self.connection_of(peer, channel, bytes)?;
         let flow = self.flows.index(FlowName {
             communicator: key.communicator,
             peer,
