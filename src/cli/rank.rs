@@ -13,8 +13,8 @@ pub struct Args {
 pub fn run(args: Args) -> i32 {
     match rank::run(args.rank) {
         Ok(()) => exit::OK,
-        Err(rank::RankError::NotLaunched(text)) => {
-            super::complain(&text);
+        Err(error @ rank::RankError::NotLaunched(_)) => {
+            super::complain(&error.to_string());
             exit::USAGE
         }
         Err(error) => {
