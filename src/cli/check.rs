@@ -54,7 +54,6 @@ fn check(file: &std::path::Path, sets: &[String]) -> Result<Plan, Diagnostics> {
     scenario::load(file, sets).and_then(|loaded| planner::build(&loaded))
 }
 
-#[allow(clippy::print_stdout)]
 fn print_json(results: Vec<(String, Result<Plan, Diagnostics>)>) {
     let checked = results.into_iter().map(|(file, result)| Checked {
         file,
@@ -63,22 +62,20 @@ fn print_json(results: Vec<(String, Result<Plan, Diagnostics>)>) {
     });
     let files: Vec<Checked> = checked.collect();
     let text = serde_json::to_string_pretty(&serde_json::json!({ "files": files }));
-    println!("{}", text.expect("diagnostics are plain JSON"));
+    super::print(&(text.expect("diagnostics are plain JSON") + "\n"));
 }
 
-#[allow(clippy::print_stdout)]
 fn print(file: &str, result: &Result<Plan, Diagnostics>) {
     match result {
-        Ok(plan) => println!("ok  {file}: {}", super::plan::headline(plan)),
+        Ok(plan) => super::print(&format!("ok  {file}: {}\n", super::plan::headline(plan))),
         Err(diagnostics) => complain(diagnostics),
     }
 }
 
 /// Prints what is wrong on standard error, coloured if that is a terminal and `NO_COLOR` is not set.
-#[allow(clippy::print_stderr)]
 pub fn complain(diagnostics: &Diagnostics) {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let colour = std::io::stderr().is_terminal() && !set("NO_COLOR") && !dumb;
-    eprintln!("{}", diagnostics.render(colour));
+    super::print_error(&(diagnostics.render(colour) + "\n"));
 }

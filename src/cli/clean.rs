@@ -9,11 +9,10 @@ use crate::testbed::exit;
 pub struct Args {}
 
 /// Cleans and says what was done.
-#[allow(clippy::print_stdout)]
 pub fn run(_args: Args) -> i32 {
     match journal::clean_dead() {
         Ok(report) => {
-            println!("{}", describe(&report));
+            super::print(&(describe(&report) + "\n"));
             if report.failed.is_empty() {
                 exit::OK
             } else {

@@ -13,6 +13,8 @@ pub mod runs;
 pub mod schema;
 pub mod show;
 
+use std::io::{self, Write};
+
 use clap::{Parser, Subcommand};
 
 use crate::results::store::FindError;
@@ -84,7 +86,16 @@ fn found(result: Result<(), FindError>) -> i32 {
 }
 
 /// Prints an error as `genie` always does.
-#[allow(clippy::print_stderr)]
 fn complain(text: &str) {
-    eprintln!("error: {text}");
+    print_error(&format!("error: {text}\n"));
+}
+
+/// To stdout. A reader that went away (`| head`) is no error; `print!` would panic.
+fn print(text: &str) {
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// To stderr, likewise.
+fn print_error(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -26,11 +26,10 @@ pub struct Args {
 }
 
 /// Prints the plan; 0, or 2 if the scenario is wrong.
-#[allow(clippy::print_stdout)]
 pub fn run(args: Args) -> i32 {
     match scenario::load(&args.file, &args.sets).and_then(|loaded| planner::build(&loaded)) {
-        Ok(plan) if args.json => println!("{}", json(&plan)),
-        Ok(plan) => print!("{}", text(&plan)),
+        Ok(plan) if args.json => super::print(&(json(&plan) + "\n")),
+        Ok(plan) => super::print(&text(&plan)),
         Err(diagnostics) => {
             super::check::complain(&diagnostics);
             return 2;

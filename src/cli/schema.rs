@@ -5,8 +5,7 @@
 pub struct Args {}
 
 /// Prints the schema.
-#[allow(clippy::print_stdout)]
 pub fn run(_: Args) -> i32 {
-    print!("{}", crate::scenario::schema::json());
+    super::print(&crate::scenario::schema::json());
     0
 }
