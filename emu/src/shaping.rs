@@ -14,8 +14,9 @@ use crate::netlink::qdisc::{self, Hierarchy};
 const ETHERNET: u32 = 14;
 /// IPv4 (20) and TCP with timestamps (32), bytes.
 const IP_TCP: u32 = 52;
-/// Largest packet that the kernel lets TCP build (`GSO_MAX_SIZE`: 8 x 65535), bytes.
-const GSO_MAX: u64 = 524_280;
+/// Largest segmented packet that TCP may build: the kernel's limit (`GSO_MAX_SIZE`, 8 x 65535), bytes.
+/// TCP itself keeps to about a millisecond of its rate. Large packets save most of the work per packet.
+pub(crate) const SEGMENTED: u32 = 524_280;
 /// Bytes that a port queues before it drops. Deep on purpose: the fabrics of training clusters are
 /// kept from dropping by flow control, and here the senders' socket buffers bound what queues.
 const QUEUE: u32 = 256 << 20;
@@ -48,14 +49,6 @@ impl Shaper {
         }
     }
 
-    /// Largest packet that TCP may hand to a port of this rate (`None`: unshaped), bytes: a packet takes
-    /// at most 200 us on the wire, as long as the kernel's usual 64 KiB allow more. Large ones save
-    /// most of the per-packet work of fast links (measured at 10 Gbit/s: a quarter).
-    pub fn segment_bytes(rate_bps: Option<u64>) -> u32 {
-        let wire = rate_bps.map_or(u64::MAX, |rate| rate / 8 / 5000);
-        wire.clamp(65536, GSO_MAX) as u32
-    }
-
     /// The requests that put it on an interface.
     pub(crate) fn requests(&self, index: u32) -> Vec<Request> {
         let shape = Hierarchy {
@@ -77,6 +70,14 @@ impl fmt::Display for Shaper {
             self.limit >> 20
         )
     }
+}
+
+/// Window that TCP connections begin with, segments: 10 ms of the slowest link's rate. Slow start is
+/// over in an instant on the short paths of a cluster; here, with packets of a millisecond, TCP takes
+/// their queueing for congestion and would need seconds to fill the link.
+pub fn initial_window(slowest_bps: Option<u64>, mtu: u32) -> u32 {
+    let segments = slowest_bps.unwrap_or(10_000_000_000) / 800 / u64::from(mtu);
+    segments.clamp(10, 20_000) as u32
 }
 
 /// The share of a link's rate that TCP can give to payload: (MTU - 52) / (MTU + 14).

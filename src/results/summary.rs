@@ -121,27 +121,34 @@ impl Row {
     }
 }
 
-/// Nominal microseconds of each iteration that all members finished: the slowest member's time.
+/// Nominal microseconds of each iteration: from the moment when the last member had finished the one
+/// before (for the first: when the last member had started) to the moment when the last member has
+/// finished it. Iterations follow each other without a pause, so their times add up to the wall time
+/// of the row. Of a row cut short, members that are gone and handed nothing in are left out.
 fn iteration_us(record: &OpRecord, members: &[usize], dilation: f64) -> Vec<f64> {
-    let lists = |rank: &usize| Some((record.start_ns.get(*rank)?, record.end_ns.get(*rank)?));
-    let Some(lists) = members.iter().map(lists).collect::<Option<Vec<_>>>() else {
-        return Vec::new();
+    let lists = |rank: &usize| {
+        let lists = record.start_ns.get(*rank).zip(record.end_ns.get(*rank));
+        lists.filter(|(_, end)| record.complete || !end.is_empty())
     };
+    let lists: Vec<_> = members.iter().filter_map(lists).collect();
     let finished = lists
         .iter()
         .map(|(start, end)| start.len().min(end.len()))
         .min()
         .unwrap_or(0);
-    let slowest = |i: usize| {
-        lists
-            .iter()
-            .map(|(start, end)| end[i].saturating_sub(start[i]))
-            .max()
-            .unwrap_or(0)
+    let mut before = lists
+        .iter()
+        .filter_map(|(start, _)| start.first())
+        .max()
+        .copied()
+        .unwrap_or(0);
+    let mut since_last = |i: usize| {
+        let last = lists.iter().map(|(_, end)| end[i]).max().unwrap_or(0);
+        let took = last.saturating_sub(before);
+        before = before.max(last);
+        took as f64 / 1e3 / dilation
     };
-    (0..finished)
-        .map(|i| slowest(i) as f64 / 1e3 / dilation)
-        .collect()
+    (0..finished).map(&mut since_last).collect()
 }
 
 /// Gbit/s of `bytes` in `us` microseconds; `None` for no time at all.

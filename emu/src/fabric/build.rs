@@ -62,7 +62,7 @@ fn parameters(spec: &FabricSpec, number: usize) -> Vec<Parameter> {
         ),
         must("ipv4/tcp_slow_start_after_idle", "0"),
         must("ipv4/tcp_no_metrics_save", "1"),
-        may("ipv4/tcp_rmem", "4096 131072 33554432"),
+        may("ipv4/tcp_rmem", "4096 4194304 33554432"),
         may("ipv4/tcp_wmem", "4096 65536 33554432"),
         // Refused where the machine does not allow the algorithm to all; routes name it as well.
         may("ipv4/tcp_congestion_control", &spec.congestion_control),
@@ -251,7 +251,7 @@ impl Fabric {
             let settings = VethSettings {
                 mtu: self.spec.mtu,
                 address: hardware_address(number),
-                gso_max_size: Some(Shaper::segment_bytes(link.rate_bps)),
+                gso_max_size: Some(shaping::SEGMENTED),
                 gso_max_segs: None,
                 tx_queue_len: None,
             };
@@ -293,6 +293,8 @@ impl Fabric {
     }
 
     fn route_requests(&self) -> Vec<Vec<Request>> {
+        let slowest = self.spec.links.iter().filter_map(|link| link.rate_bps).min();
+        let window = shaping::initial_window(slowest, self.spec.mtu);
         let mut indices = HashMap::new();
         for (link, ports) in self.spec.links.iter().zip(&self.ports) {
             for ((node, name), &index) in link.ends.iter().zip(ports) {
@@ -307,6 +309,7 @@ impl Fabric {
                     interfaces: &interfaces,
                     source: node.addresses.first().copied(),
                     congestion_control: Some(&self.spec.congestion_control),
+                    initial_window: Some(window),
                 })
             };
             node.routes

@@ -61,6 +61,8 @@ pub struct Route<'a> {
     /// Congestion control of connections over this route. Unlike the namespace's default, the kernel
     /// lets a route name any algorithm it has, even one that unprivileged sockets may not choose.
     pub congestion_control: Option<&'a str>,
+    /// Window that connections over this route begin with, segments.
+    pub initial_window: Option<u32>,
 }
 
 /// Adds a route whose next hops are taken as directly reachable (`onlink`).
@@ -87,8 +89,13 @@ pub fn add_route(route: &Route<'_>) -> Request {
             .source
             .map(|from| RouteAttribute::PrefSource(RouteAddress::Inet(from))),
     );
-    if let Some(name) = route.congestion_control {
-        attributes.push(RouteAttribute::Metrics(vec![RouteMetric::CcAlgo(name.into())]));
+    let control = route
+        .congestion_control
+        .map(|name| RouteMetric::CcAlgo(name.into()));
+    let window = route.initial_window.map(RouteMetric::InitCwnd);
+    let metrics: Vec<RouteMetric> = control.into_iter().chain(window).collect();
+    if !metrics.is_empty() {
+        attributes.push(RouteAttribute::Metrics(metrics));
     }
     if let [only] = route.interfaces {
         message.header.flags = RouteFlags::Onlink;

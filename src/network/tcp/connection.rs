@@ -21,8 +21,6 @@ const INLINE: usize = 4 * 1024;
 /// the shaper lets a segment go as soon as the ones before it are paid for, so only a small last
 /// segment arrives when the wire would have delivered the message's end.
 const TAIL: usize = 256;
-/// Bytes before the tail that are sent as a record of their own, so that the tail stays apart.
-const BEFORE_TAIL: usize = 4096;
 /// Messages up to this size fit a packet and need no tail.
 const ONE_PACKET: usize = 1400;
 /// Bytes read at once when small frames are expected.
@@ -37,7 +35,7 @@ pub struct Outgoing {
     pub key: MessageKey,
     /// Payload bytes.
     pub bytes: u64,
-    /// Real payload; `None`: constant pages.
+    /// Real payload; `None`: constant bytes.
     pub data: Option<Vec<u8>>,
     /// Index of its flow's counters.
     pub flow: usize,
@@ -177,13 +175,13 @@ impl Connection {
     }
 
     /// Writes as much as credit and the kernel allow.
-    pub fn write(&mut self, pages: BorrowedFd<'_>, out: &mut Vec<Arrival>) -> Result<(), ConnectionError> {
+    pub fn write(&mut self, out: &mut Vec<Arrival>) -> Result<(), ConnectionError> {
         self.blocked = false;
         loop {
             if self.writing.is_none() && !self.next_slice() {
                 return Ok(());
             }
-            match self.write_slice(pages, out) {
+            match self.write_slice(out) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
@@ -230,7 +228,7 @@ impl Connection {
         true
     }
 
-    fn write_slice(&mut self, pages: BorrowedFd<'_>, out: &mut Vec<Arrival>) -> io::Result<()> {
+    fn write_slice(&mut self, out: &mut Vec<Arrival>) -> io::Result<()> {
         let Some(w) = &mut self.writing else { return Ok(()) };
         let socket = self.stream.as_fd();
         let data = self.outgoing.front().and_then(|m| m.data.as_deref());
@@ -239,7 +237,7 @@ impl Connection {
         let result = if w.header_sent < HEADER && w.bytes - w.tail <= INLINE {
             write_inline(socket, w, data.map(|d| &d[cut..cut + w.bytes]))
         } else {
-            write_bulk(socket, pages, w, data.map(|d| &d[cut..cut + w.bytes]))
+            write_bulk(socket, w, data.map(|d| &d[cut..cut + w.bytes]))
         };
         let (payload, done) = (w.sent - before, w.header_sent == HEADER && w.sent == w.bytes);
         self.written += *result.as_ref().unwrap_or(&0) as u64;
@@ -428,29 +426,22 @@ fn write_inline(socket: BorrowedFd<'_>, w: &mut Writing, data: Option<&[u8]>) ->
     Ok(sent)
 }
 
-/// Header, then payload by reference to constant pages (or real data by copy), then the tail.
-fn write_bulk(
-    socket: BorrowedFd<'_>,
-    pages: BorrowedFd<'_>,
-    w: &mut Writing,
-    data: Option<&[u8]>,
-) -> io::Result<usize> {
+/// Header, then payload (constant bytes, or real data), then the tail.
+fn write_bulk(socket: BorrowedFd<'_>, w: &mut Writing, data: Option<&[u8]>) -> io::Result<usize> {
     if w.header_sent < HEADER {
         let sent = sys::send(socket, &w.header[w.header_sent..], libc::MSG_MORE)?;
         w.header_sent += sent;
         return Ok(sent);
     }
     let tail_at = w.bytes - w.tail;
-    let record_at = if w.tail > 0 {
-        tail_at.saturating_sub(BEFORE_TAIL)
-    } else {
-        w.bytes
-    };
     let sent = match data {
         Some(data) => sys::send(socket, &data[w.sent..], 0)?,
-        None if w.sent < record_at => sys::send_pages(socket, pages, record_at - w.sent)?,
-        None if w.sent < tail_at => sys::send(socket, &[0; BEFORE_TAIL][..tail_at - w.sent], libc::MSG_EOR)?,
-        None => sys::send(socket, &[0; TAIL][..w.bytes - w.sent], 0)?,
+        None if w.sent < tail_at => sys::send_zeros(
+            socket,
+            tail_at - w.sent,
+            if w.tail > 0 { libc::MSG_EOR } else { 0 },
+        )?,
+        None => sys::send_zeros(socket, w.bytes - w.sent, 0)?,
     };
     w.sent += sent;
     Ok(sent)

@@ -16,8 +16,11 @@ use crate::network::message::Rank;
 use crate::scenario::plan::TcpOptions;
 
 const GREETING: usize = 32;
-/// Largest send buffer asked for when the scenario names none.
-const SEND_BUFFER: usize = 4 << 20;
+/// Send buffers of all connections of a rank together, when the scenario names none.
+const SEND_BUFFERS: usize = 64 << 20;
+/// Smallest and largest send buffer of a connection: less starves links of 10 Gbit/s while
+/// acknowledgements wait behind data of the other direction.
+const SEND_BUFFER: [usize; 2] = [1 << 20, 16 << 20];
 
 /// Why the mesh could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -238,10 +241,8 @@ impl Mesh<'_> {
             .zip(&self.key)
             .fold(0, |sum, (a, b)| sum | (a ^ b));
         let (peer, dialled, lane) = (word(16), word(20), word(24));
-        let ours = difference == 0
-            && dialled == self.rank
-            && lane < self.lanes()
-            && self.peers.contains(&peer);
+        let ours =
+            difference == 0 && dialled == self.rank && lane < self.lanes() && self.peers.contains(&peer);
         ours.then_some((peer, lane))
     }
 
@@ -253,7 +254,8 @@ impl Mesh<'_> {
         socket
             .set_tcp_congestion(control.as_bytes())
             .map_err(option(format!("congestion control `{control}`")))?;
-        let bytes = self.options.send_buffer.map_or(SEND_BUFFER, |b| b.0 as usize);
+        let share = (SEND_BUFFERS / self.peers.len().max(1)).clamp(SEND_BUFFER[0], SEND_BUFFER[1]);
+        let bytes = self.options.send_buffer.map_or(share, |b| b.0 as usize);
         let fd = stream.as_fd();
         // SO_SNDBUF counts twice what is asked for; the forced form needs a privilege over the namespace.
         let half = (bytes / 2).min(i32::MAX as usize) as i32;

@@ -3,19 +3,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection::{Arrival, Connection, ConnectionError, Outgoing};
 use super::counters::{FlowName, FlowTable, Flows};
 use super::matching::{LengthMismatch, Matching, Outcome};
-use super::sys::{self, Epoll};
+use super::sys::Epoll;
 use crate::network::message::{Channel, MessageKey, Rank};
 use crate::scenario::plan::Wait;
 
-/// Size of the constant payload that messages are sent from.
-const PAGES: usize = 4 << 20;
 /// Messages up to this size are small: worth polling for.
 const LATENCY_BOUND: u64 = 64 * 1024;
 /// Acknowledgements are asked for at most this often.
@@ -103,7 +100,6 @@ pub struct Transport {
     matching: Matching,
     flows: FlowTable,
     completions: VecDeque<Completion>,
-    pages: OwnedFd,
     totals: Totals,
     sampled: Instant,
     spin: Spin,
@@ -140,7 +136,6 @@ impl Transport {
             matching: Matching::default(),
             flows: FlowTable::default(),
             completions: VecDeque::new(),
-            pages: sys::constant_pages(PAGES)?,
             totals: Totals::default(),
             sampled: Instant::now(),
             bulk: false,
@@ -169,7 +164,7 @@ impl Transport {
         Ok(lanes[lane % lanes.len()])
     }
 
-    /// Sends a message; `data` is its real payload, or `None` for constant pages.
+    /// Sends a message; `data` is its real payload, or `None` for constant bytes.
     pub fn post_send(
         &mut self,
         id: u64,
@@ -301,9 +296,8 @@ impl Transport {
 
     fn write(&mut self, index: usize) -> Result<(), TransportError> {
         let mut arrivals = std::mem::take(&mut self.arrivals);
-        let pages = self.pages.as_fd();
         let result = self.connections[index]
-            .write(pages, &mut arrivals)
+            .write(&mut arrivals)
             .map_err(self.failed(index));
         self.digest(index, &mut arrivals)?;
         self.arrivals = arrivals;

@@ -40,7 +40,7 @@ impl Default for Tcp {
             dscp: 0,
             pacing: None,
             slot: Bytes(512 << 10),
-            slots: 8,
+            slots: 32,
         }
     }
 }
