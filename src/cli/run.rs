@@ -11,7 +11,7 @@ use crate::report::style::Style;
 use crate::results::{Environment, Recorder, Run, RunId};
 use crate::scenario;
 use crate::scenario::plan::{FabricKind, Plan};
-use crate::testbed::{controller, exit};
+use crate::testbed::{congestion, controller, exit};
 
 /// Arguments of `genie run`.
 #[derive(Debug, clap::Args)]
@@ -35,10 +35,14 @@ pub struct Args {
 /// Plays the scenario.
 pub fn run(args: Args) -> i32 {
     let started = Instant::now();
-    let plan = match plan(&args) {
+    let mut plan = match plan(&args) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
+    if let Err(error) = congestion::settle(&mut plan) {
+        super::complain(&error.to_string());
+        return exit::USAGE;
+    }
     if plan.testbed.fabric == FabricKind::Emulated
         && let Err(error) = privilege::ensure()
     {

@@ -64,8 +64,8 @@ pub struct Assignment {
     pub oversubscribed: bool,
     /// Carry, reduce and check real data.
     pub verify: bool,
-    /// Links are shaped: messages end in a small segment (see `network::tcp::connection`).
-    pub shaped: bool,
+    /// Real rate of the slowest link, bits per second; `None`: links are not shaped.
+    pub slowest_bps: Option<u64>,
     /// Core to be pinned to.
     pub core: Option<u32>,
     /// Real time is this many times slower than nominal.

@@ -17,6 +17,7 @@ use super::clock::monotonic_ns;
 use super::control::{Assignment, Heartbeat, Order, Report, RowDone};
 use super::exit;
 use super::fabric::Fabric;
+use super::fabric::emulated::real_rate;
 use super::launch::local::Launch;
 use super::player::barrier;
 use super::stages::{Crew, Failure, Notice};
@@ -146,6 +147,13 @@ impl<'a> Run<'a> {
     }
 
     fn end(&mut self, failure: Option<Failure>) -> Outcome {
+        if let Some(Failure::Link { link, .. }) = &failure {
+            let at_s = self.started.elapsed().as_secs_f64();
+            self.say(Event::LinkLost {
+                link: link.clone(),
+                at_s,
+            });
+        }
         for loss in failure.iter().flat_map(Failure::losses) {
             (self.emit)(Event::RankLost(loss.clone()));
         }
@@ -458,6 +466,12 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
     let oversubscribed = plan.ranks.len() > cores;
     let pin = plan.testbed.pin.unwrap_or(!oversubscribed);
     let origin_ns = monotonic_ns();
+    let slowest_bps = plan
+        .network
+        .links
+        .iter()
+        .filter_map(|link| real_rate(link, plan.dilation))
+        .min();
     let rows: Vec<_> = plan
         .ops
         .iter()
@@ -467,8 +481,7 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             iterations: o.iterations,
         })
         .collect();
-    let real_rate =
-        |rate: crate::scenario::units::Bandwidth| (rate.bytes_per_second() / plan.dilation) as u64;
+    let paced = |rate: crate::scenario::units::Bandwidth| (rate.bytes_per_second() / plan.dilation) as u64;
     (0..plan.ranks.len())
         .map(|rank| Assignment {
             rank: rank as Rank,
@@ -479,11 +492,11 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             communicators: plan.communicators.clone(),
             rows: rows.clone(),
             tcp: plan.testbed.tcp.clone(),
-            pacing: plan.testbed.tcp.pacing.map(real_rate),
+            pacing: plan.testbed.tcp.pacing.map(paced),
             wait: plan.testbed.wait,
             oversubscribed,
             verify: plan.testbed.verify,
-            shaped: plan.network.links.iter().any(|l| l.rate.is_some()),
+            slowest_bps,
             core: pin.then_some((rank % cores) as u32),
             dilation: plan.dilation,
             origin_ns,

@@ -8,10 +8,11 @@
 //! * [`rank`], [`player`]: a rank process and its data thread.
 //! * [`clock`]: hybrid timers and their lateness.
 //! * [`launch`]: starting rank processes.
-//! * [`fabric`]: emulated or host.
+//! * [`fabric`]: emulated or host. [`congestion`]: whether its TCP can be as asked for.
 //! * [`exit`]: exit codes.
 
 pub mod clock;
+pub mod congestion;
 pub mod control;
 pub mod controller;
 pub mod exit;

@@ -18,6 +18,8 @@ use crate::network::message::Rank;
 use crate::network::tcp::mesh::{Listeners, Mesh};
 use crate::network::tcp::transport::{Settings, Transport};
 
+/// Links slower than this (bits per second) are sent to by reference.
+const BY_REFERENCE: u64 = 2_500_000_000;
 const HEARTBEAT: Duration = Duration::from_millis(200);
 
 /// Why a rank process ends badly.
@@ -110,7 +112,8 @@ fn serve(assignment: &Arc<Assignment>, voice: &Voice, status: &Arc<Status>) -> R
         real_payload: assignment.verify,
         slots: assignment.tcp.slots,
         slot_bytes: assignment.tcp.slot_bytes.0,
-        split_tail: assignment.shaped,
+        by_reference: assignment.slowest_bps.is_some_and(|rate| rate < BY_REFERENCE),
+        split_tail: assignment.slowest_bps.is_some(),
     };
     let mesh = Mesh {
         rank: assignment.rank,

@@ -37,8 +37,15 @@ pub enum Failure {
     Ranks(Vec<RankLoss>),
     /// No progress within the deadline.
     Deadline(Vec<RankLoss>),
-    /// The fabric changed or could not be made.
+    /// The fabric could not be made.
     Fabric(String),
+    /// A link of the fabric was lost.
+    Link {
+        /// Its name.
+        link: String,
+        /// In which operation, and who waits for whom since.
+        text: String,
+    },
     /// A signal.
     Signal(i32),
     /// Something that should not happen.
@@ -51,7 +58,7 @@ impl Failure {
         match self {
             Failure::Ranks(_) => exit::RANK_LOST,
             Failure::Deadline(_) => exit::DEADLINE,
-            Failure::Fabric(_) => exit::FABRIC,
+            Failure::Fabric(_) | Failure::Link { .. } => exit::FABRIC,
             Failure::Signal(number) => 128 + number,
             Failure::Internal(_) => exit::INTERNAL,
         }
@@ -73,7 +80,9 @@ impl std::fmt::Display for Failure {
                 let texts: Vec<String> = losses.iter().map(describe).collect();
                 write!(f, "{}", texts.join("; "))
             }
-            Failure::Fabric(text) | Failure::Internal(text) => write!(f, "{text}"),
+            Failure::Fabric(text) | Failure::Link { text, .. } | Failure::Internal(text) => {
+                write!(f, "{text}")
+            }
             Failure::Signal(2) => write!(f, "interrupted"),
             Failure::Signal(number) => write!(f, "ended by signal {number}"),
         }
@@ -271,7 +280,10 @@ impl<'a> Crew<'a> {
         }
         if self.trouble_at.is_some_and(|at| at.elapsed() > GRACE) {
             return Err(match &self.link_lost {
-                Some(link) => Failure::Fabric(self.describe_outage(link)),
+                Some(link) => Failure::Link {
+                    link: link.clone(),
+                    text: self.describe_outage(link),
+                },
                 None => Failure::Ranks(self.lost()),
             });
         }

@@ -12,7 +12,7 @@ use super::transport::Settings;
 use crate::network::message::{MessageKey, Rank};
 
 /// Receive wake-ups are held back until so many bytes are there (or the rest of the slice).
-const LOW_WATER: usize = 256 * 1024;
+const LOW_WATER: usize = 512 * 1024;
 /// Slices from this size on are received without copying and with [`LOW_WATER`].
 const BULK: usize = 16 * 1024;
 /// Payloads up to this size go out in the same call as their header.
@@ -21,6 +21,8 @@ const INLINE: usize = 4 * 1024;
 /// the shaper lets a segment go as soon as the ones before it are paid for, so only a small last
 /// segment arrives when the wire would have delivered the message's end.
 const TAIL: usize = 256;
+/// Bytes before the tail that are copied when the others go by reference, which cannot end a record.
+const BEFORE_TAIL: usize = 4096;
 /// Messages up to this size fit a packet and need no tail.
 const ONE_PACKET: usize = 1400;
 /// Bytes read at once when small frames are expected.
@@ -174,14 +176,19 @@ impl Connection {
         self.owed += slots;
     }
 
-    /// Writes as much as credit and the kernel allow.
-    pub fn write(&mut self, out: &mut Vec<Arrival>) -> Result<(), ConnectionError> {
+    /// Writes as much as credit and the kernel allow; constant payload by reference to `pages`, if
+    /// there are any.
+    pub fn write(
+        &mut self,
+        pages: Option<BorrowedFd<'_>>,
+        out: &mut Vec<Arrival>,
+    ) -> Result<(), ConnectionError> {
         self.blocked = false;
         loop {
             if self.writing.is_none() && !self.next_slice() {
                 return Ok(());
             }
-            match self.write_slice(out) {
+            match self.write_slice(pages, out) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
@@ -228,7 +235,7 @@ impl Connection {
         true
     }
 
-    fn write_slice(&mut self, out: &mut Vec<Arrival>) -> io::Result<()> {
+    fn write_slice(&mut self, pages: Option<BorrowedFd<'_>>, out: &mut Vec<Arrival>) -> io::Result<()> {
         let Some(w) = &mut self.writing else { return Ok(()) };
         let socket = self.stream.as_fd();
         let data = self.outgoing.front().and_then(|m| m.data.as_deref());
@@ -237,7 +244,7 @@ impl Connection {
         let result = if w.header_sent < HEADER && w.bytes - w.tail <= INLINE {
             write_inline(socket, w, data.map(|d| &d[cut..cut + w.bytes]))
         } else {
-            write_bulk(socket, w, data.map(|d| &d[cut..cut + w.bytes]))
+            write_bulk(socket, pages, w, data.map(|d| &d[cut..cut + w.bytes]))
         };
         let (payload, done) = (w.sent - before, w.header_sent == HEADER && w.sent == w.bytes);
         self.written += *result.as_ref().unwrap_or(&0) as u64;
@@ -427,21 +434,29 @@ fn write_inline(socket: BorrowedFd<'_>, w: &mut Writing, data: Option<&[u8]>) ->
 }
 
 /// Header, then payload (constant bytes, or real data), then the tail.
-fn write_bulk(socket: BorrowedFd<'_>, w: &mut Writing, data: Option<&[u8]>) -> io::Result<usize> {
+fn write_bulk(
+    socket: BorrowedFd<'_>,
+    pages: Option<BorrowedFd<'_>>,
+    w: &mut Writing,
+    data: Option<&[u8]>,
+) -> io::Result<usize> {
     if w.header_sent < HEADER {
         let sent = sys::send(socket, &w.header[w.header_sent..], libc::MSG_MORE)?;
         w.header_sent += sent;
         return Ok(sent);
     }
     let tail_at = w.bytes - w.tail;
-    let sent = match data {
-        Some(data) => sys::send(socket, &data[w.sent..], 0)?,
-        None if w.sent < tail_at => sys::send_zeros(
-            socket,
-            tail_at - w.sent,
-            if w.tail > 0 { libc::MSG_EOR } else { 0 },
-        )?,
-        None => sys::send_zeros(socket, w.bytes - w.sent, 0)?,
+    let referred = if w.tail > 0 {
+        tail_at.saturating_sub(BEFORE_TAIL)
+    } else {
+        w.bytes
+    };
+    let end_of_record = if w.tail > 0 { libc::MSG_EOR } else { 0 };
+    let sent = match (data, pages) {
+        (Some(data), _) => sys::send(socket, &data[w.sent..], 0)?,
+        (None, Some(pages)) if w.sent < referred => sys::send_pages(socket, pages, referred - w.sent)?,
+        _ if w.sent < tail_at => sys::send_zeros(socket, tail_at - w.sent, end_of_record)?,
+        _ => sys::send_zeros(socket, w.bytes - w.sent, 0)?,
     };
     w.sent += sent;
     Ok(sent)

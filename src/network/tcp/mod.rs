@@ -1,7 +1,6 @@
-//! TCP sockets as a transport, without touching payload: one small constant block is sent again and
-//! again, received bytes are dropped in the kernel, and framing still proves every byte count.
-//! (Sending pages by reference with sendfile costs more than it saves: a segment holds at most 17
-//! pages of 4 KiB then, and half as much CPU again was measured for the many small segments.)
+//! TCP sockets as a transport, without touching payload: constant bytes are sent by reference (slow
+//! links) or from one block in the nearest cache (fast links), received bytes are dropped in the
+//! kernel, and framing still proves every byte count.
 //!
 //! * [`transport`]: what a rank's loop uses: post sends and receives, poll completions.
 //! * [`mesh`]: listening, dialling and greeting until every pair is connected.

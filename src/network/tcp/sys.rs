@@ -78,6 +78,14 @@ pub fn send_zeros(socket: BorrowedFd<'_>, len: usize, flags: i32) -> io::Result<
     })
 }
 
+/// Sends `len` bytes of `file` from its beginning, by reference to its pages. The socket must be
+/// non-blocking.
+pub fn send_pages(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
+    let mut offset: libc::off_t = 0;
+    // SAFETY: offset is a valid pointer during the call; the descriptors are borrowed and open.
+    checked(unsafe { libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), &mut offset, len) })
+}
+
 /// Bytes written to the socket and not yet acknowledged by the peer (tcp(7), `SIOCOUTQ`).
 pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut value: libc::c_int = 0;
@@ -117,6 +125,38 @@ pub fn retransmits(socket: BorrowedFd<'_>) -> io::Result<u32> {
         )
     } as isize)?;
     Ok(info.tcpi_total_retrans)
+}
+
+/// A memory file of `len` zero bytes, on huge pages where the kernel gives them, so that
+/// [`send_pages`] refers to few page fragments.
+pub fn constant_pages(len: usize) -> io::Result<OwnedFd> {
+    // SAFETY: the name is a valid C string; the call returns a new descriptor or -1.
+    let fd = checked(unsafe { libc::memfd_create(c"genie-payload".as_ptr(), libc::MFD_CLOEXEC) } as isize)?;
+    // SAFETY: the descriptor was just made and has no other owner.
+    let file = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    // SAFETY: plain call on an owned descriptor.
+    checked(unsafe { libc::ftruncate(file.as_raw_fd(), len as libc::off_t) } as isize)?;
+    // SAFETY: a fresh shared mapping of our own file, unmapped below and never handed out; writing
+    // its first bytes of each page makes the pages exist; madvise only advises.
+    unsafe {
+        let map = libc::mmap(
+            std::ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        );
+        if map == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        for page in (0..len).step_by(4096) {
+            map.cast::<u8>().add(page).write_volatile(0);
+        }
+        libc::madvise(map, len, libc::MADV_COLLAPSE);
+        libc::munmap(map, len);
+    }
+    Ok(file)
 }
 
 /// Readiness of many sockets, with nanosecond timeouts.
