@@ -40,14 +40,23 @@ fn a_run_at_the_limit_has_share_one() {
     assert_eq!(row.cautions, []);
 }
 
+/// Iterations follow each other without a pause, so an iteration lasts from the last rank's end of the
+/// one before to the last rank's end of its own, and the times add up to the wall time.
 #[test]
-fn an_iteration_takes_as_long_as_its_slowest_rank() {
+fn an_iteration_takes_until_its_slowest_rank_has_finished() {
     let plan = made::plan();
-    let mut record = made::record(&plan, 1, &[1000.0; 10]);
-    record.end_ns[2][4] = record.start_ns[2][4] + 7_000_000;
+    let mut us = [1000.0; 10];
+    us[4] = 7000.0;
+    let mut record = made::record(&plan, 1, &us);
     let time = row(&plan, &record).time.unwrap();
     assert_eq!((time.min, time.p50, time.p99), (1000.0, 1000.0, 7000.0));
     assert_eq!(time.mean, 1600.0);
+    // A rank that is 500 us late in one iteration and in time in the next moves time from one to the
+    // other, and adds none.
+    record.end_ns[2][7] = record.end_ns[0][7] + 500_000;
+    record.start_ns[2][8] = record.end_ns[2][7];
+    let late = row(&plan, &record).time.unwrap();
+    assert_eq!((late.min, late.p99, late.mean), (500.0, 7000.0, 1600.0));
 }
 
 /// Dilation 100: what took 84.2 s of real time on links 100 times slower counts as 842 ms.
@@ -121,7 +130,10 @@ fn only_iterations_that_all_members_finished_count() {
         short.cautions,
         [RowCaution::Incomplete, RowCaution::FewIterations]
     );
+    // A member that is gone and handed nothing in does not take the others' figures along.
     record.end_ns[1].clear();
+    assert_eq!(row(&plan, &record).iterations, 2);
+    record.end_ns.iter_mut().for_each(Vec::clear);
     let none = row(&plan, &record);
     assert_eq!((none.iterations, none.time, none.busbw_gbps), (0, None, None));
     record.start_ns.clear();
