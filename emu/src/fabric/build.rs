@@ -42,6 +42,12 @@ fn parameters(spec: &FabricSpec, number: usize) -> Vec<Parameter> {
         value: value.into(),
         optional: true,
     };
+    let shaped = spec.links.iter().any(|link| link.rate_bps.is_some());
+    let mask = if shaped {
+        steering::all_processors()
+    } else {
+        "0".into()
+    };
     vec![
         may("ipv6/conf/all/disable_ipv6", "1"),
         may("ipv6/conf/default/disable_ipv6", "1"),
@@ -66,7 +72,7 @@ fn parameters(spec: &FabricSpec, number: usize) -> Vec<Parameter> {
         may("ipv4/tcp_wmem", "4096 65536 33554432"),
         // Refused where the machine does not allow the algorithm to all; routes name it as well.
         may("ipv4/tcp_congestion_control", &spec.congestion_control),
-        may(steering::DEFAULT_MASK, &steering::all_processors()),
+        may(steering::DEFAULT_MASK, &mask),
     ]
 }
 
@@ -321,7 +327,8 @@ impl Fabric {
     }
 
     fn steer(&mut self) {
-        if thread::available_parallelism().is_ok_and(|count| count.get() == 1) {
+        let shaped = self.spec.links.iter().any(|link| link.rate_bps.is_some());
+        if !shaped || thread::available_parallelism().is_ok_and(|count| count.get() == 1) {
             return;
         }
         let set_by_default = Path::new("/proc/sys/net").join(steering::DEFAULT_MASK).exists();
