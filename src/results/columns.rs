@@ -47,12 +47,7 @@ pub const OPS: &[Column] = &[
         "",
         "false: the run ended within the operation",
     ),
-    (
-        "time_min_us",
-        "number",
-        "us, nominal",
-        "fastest iteration (slowest rank of each)",
-    ),
+    ("time_min_us", "number", "us, nominal", "shortest iteration"),
     (
         "time_p50_us",
         "number",
