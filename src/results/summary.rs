@@ -7,13 +7,9 @@ use super::cautions::RowCaution;
 use super::statistics::Times;
 use crate::event::OpRecord;
 use crate::network::message::Rank;
+pub use crate::scenario::plan::payload_limit;
 use crate::scenario::plan::{Network, OpPlan, Plan};
 use crate::system::op::{Algorithm, Collective, DataType, ReduceOp};
-
-/// Ethernet header as the kernel counts frames (no preamble, checksum or gap), bytes.
-const ETHERNET_HEADER: f64 = 14.0;
-/// IPv4 (20) and TCP with timestamps (32) headers, bytes.
-const IP_TCP_HEADERS: f64 = 52.0;
 
 /// One operation at one size, measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,12 +180,6 @@ pub fn has_root(collective: Collective) -> bool {
         collective,
         Collective::Broadcast | Collective::Reduce | Collective::Gather | Collective::Scatter
     )
-}
-
-/// Payload bytes per second that a link of `bits_per_second` can carry: full-size segments, of
-/// whose frames `mtu + 14` bytes are shaped and `mtu - 52` are payload.
-pub fn payload_limit(bits_per_second: f64, mtu: u32) -> f64 {
-    bits_per_second / 8.0 * (f64::from(mtu) - IP_TCP_HEADERS) / (f64::from(mtu) + ETHERNET_HEADER)
 }
 
 /// Of the shaped link directions, the largest share of its payload limit. All nominal.

@@ -225,3 +225,14 @@ pub struct Expected {
     /// Rounds (message latencies one after another) of the algorithm.
     pub rounds: u32,
 }
+
+/// Bytes of an Ethernet header; the frame check sequence, preamble and gap are not shaped.
+pub const ETHERNET_HEADER: f64 = 14.0;
+/// Bytes of IPv4 (20) and TCP with timestamps (32).
+pub const IP_TCP_HEADERS: f64 = 52.0;
+
+/// Payload bytes per second that a link of `bits_per_second` can carry: full-size segments, of
+/// whose frames `mtu + 14` bytes are shaped and `mtu - 52` are payload.
+pub fn payload_limit(bits_per_second: f64, mtu: u32) -> f64 {
+    bits_per_second / 8.0 * (f64::from(mtu) - IP_TCP_HEADERS) / (f64::from(mtu) + ETHERNET_HEADER)
+}

@@ -16,7 +16,7 @@ use crate::network::tcp::transport::{Completion, Transport, TransportError};
 use crate::scenario::plan::Communicator;
 use crate::system::action::{Action, Combine, Input, MessageId, NodeId, Transfer};
 use crate::system::npu::{Direction, Npu};
-use crate::system::op::{Algorithm, Collective, DataType, Op, ReduceOp};
+use crate::system::op::{Algorithm, Collective, Op};
 use crate::system::payload;
 
 /// A wait longer than this is published, for "who waits for whom".
@@ -367,18 +367,7 @@ fn npu_error(error: impl std::fmt::Display) -> PlayError {
 
 /// The barrier that aligns the ranks before each row.
 pub fn barrier() -> Op {
-    Op {
-        collective: Collective::Barrier,
-        algorithm: Algorithm::RecursiveDoubling,
-        communicator: 0,
-        bytes: 0,
-        dtype: DataType::Int8,
-        redop: ReduceOp::Sum,
-        root: 0,
-        chunk_bytes: 0,
-        chunks_in_flight: 1,
-        matrix: None,
-    }
+    Op::new(Collective::Barrier, Algorithm::RecursiveDoubling, 0)
 }
 
 /// User and system CPU seconds of this process.

@@ -8,16 +8,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::scenario::plan::{Communicator, Expected, RankPlace};
-use crate::scenario::units::Bandwidth;
+use crate::scenario::plan::{
+    Communicator, ETHERNET_HEADER, Expected, IP_TCP_HEADERS, RankPlace, payload_limit,
+};
 use crate::system::collective::{Flow, Traffic};
 
 use super::network::Wired;
-
-/// IPv4 (20), TCP (20) and its timestamps option (12), bytes.
-const IP_TCP_HEADERS: f64 = 52.0;
-/// Ethernet header, bytes; preamble, checksum and gap are not shaped and not counted.
-const ETHERNET_HEADER: f64 = 14.0;
 
 /// What operations are laid on.
 pub struct Ground<'a> {
@@ -124,7 +120,7 @@ impl Ground<'_> {
                 continue;
             };
             for (direction, bytes) in (0u8..).zip(bytes) {
-                let seconds = bytes / payload_limit(rate, self.wired.network.mtu);
+                let seconds = bytes / payload_limit(rate.0 as f64, self.wired.network.mtu);
                 if seconds > wire * (1.0 + 1e-9) {
                     (wire, busiest) = (seconds, Some((number, direction)));
                 }
@@ -139,11 +135,6 @@ impl Ground<'_> {
             rounds,
         }
     }
-}
-
-/// Payload bytes per second that a link of this rate can carry in full-size segments.
-pub fn payload_limit(rate: Bandwidth, mtu: u32) -> f64 {
-    rate.bytes_per_second() * (f64::from(mtu) - IP_TCP_HEADERS) / (f64::from(mtu) + ETHERNET_HEADER)
 }
 
 /// What a node sends to an address.
