@@ -60,7 +60,7 @@ pub enum Event {
     },
     /// Per-rank summary at its end.
     RankFinished(RankSummary),
-    /// Bytes counted on the emulated links over the whole run.
+    /// Bytes counted on the emulated links from the start of the first rank on (calibration is over then).
     LinkCounters(#[serde(with = "link_counts")] Vec<LinkCount>),
     /// The run is over; always the last event.
     RunFinished {
@@ -108,6 +108,9 @@ pub struct OpRecord {
     /// Bytes counted on each link during the operation, warm-up included: `[link][direction]`,
     /// headers included; empty when the fabric does not count.
     pub link_bytes: Vec<[u64; 2]>,
+    /// Share of the machine's CPU time that its hypervisor gave to others during the operation,
+    /// warm-up included; `None` where the kernel does not say.
+    pub stolen_share: Option<f64>,
 }
 
 /// A rank that ended before its time.

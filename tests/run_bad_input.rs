@@ -220,3 +220,34 @@ fn a_closed_stderr_changes_no_exit_code() {
         assert_eq!(ended.code, Some(code), "genie {arguments}");
     }
 }
+
+/// A machine that cannot hold the plan says so before anything is started.
+#[test]
+fn too_large_for_this_machine() {
+    let plain = |text: &str, limit: &str, words: &[&str]| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("large.toml");
+        std::fs::write(&file, text).expect("it takes files");
+        let results = folder.path().join("results");
+        let mut shell = std::process::Command::new("sh");
+        shell.args([
+            "-c",
+            &format!("{limit}; exec \"$@\""),
+            "sh",
+            env!("CARGO_BIN_EXE_genie"),
+            "run",
+        ]);
+        let genie = Genie::by(shell).arg(&file).results(&results);
+        let ended = genie.deadline(Duration::from_secs(10)).end().expect(2);
+        for word in words {
+            assert!(ended.stderr.contains(word), "no `{word}` in:\n{}", ended.stderr);
+        }
+        assert!(!results.exists(), "nothing was started, so nothing is stored");
+    };
+    // Four ranks' buffers of 1 TiB are more than any machine that runs this test has.
+    let verifying = GOOD
+        .replacen("[testbed]", "[testbed]\nverify = true", 1)
+        .replacen("\"1 MiB\"", "\"1 TiB\"", 1);
+    plain(&verifying, "true", &["12 TiB of real data", "no `verify`"]);
+    plain(GOOD, "ulimit -n 80", &["open files", "at most 80", "ulimit -Hn"]);
+}

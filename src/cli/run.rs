@@ -11,7 +11,7 @@ use crate::report::style::Style;
 use crate::results::{Environment, Recorder, Run, RunId};
 use crate::scenario;
 use crate::scenario::plan::{FabricKind, Plan};
-use crate::testbed::{congestion, controller, exit};
+use crate::testbed::{capacity, congestion, controller, exit};
 
 /// Arguments of `genie run`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +40,10 @@ pub fn run(args: Args) -> i32 {
         Err(code) => return code,
     };
     if let Err(error) = congestion::settle(&mut plan) {
+        super::complain(&error.to_string());
+        return exit::USAGE;
+    }
+    if let Err(error) = capacity::settle(&plan) {
         super::complain(&error.to_string());
         return exit::USAGE;
     }

@@ -16,6 +16,9 @@ const TIMES_VARY: f64 = 3.0;
 const ABOVE_LIMIT: f64 = 1.005;
 /// Share of the usable cores from which ranks are held up by computing instead of by the network.
 const CPU_BOUND: f64 = 0.9;
+/// Share of the machine's CPU time that its hypervisor gave to others, from which times are longer
+/// than the network made them.
+const STOLEN: f64 = 0.02;
 /// Ranks that may poll use all of their cores while they wait: below this many real microseconds
 /// per iteration that says nothing.
 const POLLING_US: f64 = 1000.0;
@@ -42,6 +45,8 @@ pub enum RowCaution {
     AboveLimit,
     /// More ranks than usable cores.
     RanksOverCores,
+    /// The hypervisor gave over 2 % of the CPU time to others.
+    Stolen,
 }
 
 impl RowCaution {
@@ -64,6 +69,7 @@ impl RowCaution {
                 row.link_share.unwrap_or(0.0) > ABOVE_LIMIT,
             ),
             (RowCaution::RanksOverCores, row.ranks > cores),
+            (RowCaution::Stolen, row.stolen_share.unwrap_or(0.0) > STOLEN),
         ];
         found
             .into_iter()
@@ -82,6 +88,7 @@ impl RowCaution {
             RowCaution::CpuBound => 'b',
             RowCaution::AboveLimit => 'l',
             RowCaution::RanksOverCores => 'c',
+            RowCaution::Stolen => 's',
         }
     }
 
@@ -95,6 +102,9 @@ impl RowCaution {
             RowCaution::CpuBound => "CPU-bound: the ranks used over 90 % of the cores they can use",
             RowCaution::AboveLimit => "above the link's payload limit: a burst of the shaper, or a mistake",
             RowCaution::RanksOverCores => "more ranks than usable cores: ranks waited for each other's core",
+            RowCaution::Stolen => {
+                "stolen time: the hypervisor gave over 2 % of this machine's CPU time to others"
+            }
         }
     }
 }

@@ -95,6 +95,12 @@ pub const OPS: &[Column] = &[
         "CPU time / (wall time x cores that the ranks can use)",
     ),
     (
+        "stolen_share",
+        "number",
+        "share",
+        "CPU time that the hypervisor gave to others meanwhile / all CPU time",
+    ),
+    (
         "wrong",
         "integer",
         "",

@@ -60,6 +60,8 @@ pub struct Row {
     pub cpu_s_per_gb: Option<f64>,
     /// Share of the cores that the ranks can use at most (one each) that they did use.
     pub cpu_use: Option<f64>,
+    /// Share of the machine's CPU time that its hypervisor gave to others meanwhile.
+    pub stolen_share: Option<f64>,
     /// Elements found wrong by all ranks; `None` when not verified.
     pub wrong: Option<u64>,
     /// The plan's expectation, nominal microseconds. Modelled, not measured.
@@ -108,6 +110,7 @@ impl Row {
             sent_bytes,
             cpu_s_per_gb: (sent_bytes > 0).then(|| cpu_s / (sent_bytes as f64 / 1e9)),
             cpu_use: cpu_use(record, cpu_s, cores.min(ranks)),
+            stolen_share: record.stolen_share,
             wrong: (!record.wrong.is_empty()).then(|| record.wrong.iter().sum()),
             expected_us: planned.expected.seconds.map(|seconds| seconds * 1e6),
             cautions: Vec::new(),

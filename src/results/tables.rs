@@ -54,6 +54,7 @@ pub fn op_line(row: &Row) -> String {
         row.sent_bytes.to_string(),
         opt_num(row.cpu_s_per_gb),
         opt_num(row.cpu_use),
+        opt_num(row.stolen_share),
         opt(row.wrong),
         opt_num(row.expected_us),
         cautions.join(" "),
@@ -106,6 +107,7 @@ pub fn op_row(header: &[String], record: &[String]) -> Result<Row, String> {
         sent_bytes: fields.value("sent_bytes")?,
         cpu_s_per_gb: fields.null("cpu_s_per_gb")?,
         cpu_use: fields.null("cpu_use")?,
+        stolen_share: fields.added("stolen_share")?,
         wrong: fields.null("wrong")?,
         expected_us: fields.null("expected_us")?,
         cautions: cautions.filter_map(named::<RowCaution>).collect(),
@@ -306,6 +308,15 @@ impl<'a> Fields<'a> {
         match self.text(column)? {
             "" => Ok(None),
             _ => self.value(column).map(Some),
+        }
+    }
+
+    /// A column that folders of earlier versions do not have.
+    fn added<T: FromStr>(&self, column: &str) -> Result<Option<T>, String> {
+        if self.header.iter().any(|name| name == column) {
+            self.null(column)
+        } else {
+            Ok(None)
         }
     }
 

@@ -19,13 +19,13 @@ use super::exit;
 use super::fabric::Fabric;
 use super::fabric::emulated::real_rate;
 use super::launch::local::Launch;
-use super::player::barrier;
+use super::peers::peers;
 use super::stages::{Crew, Failure, Notice};
+use super::stolen::CpuTime;
 use super::store::{self, StoreAddress};
 use crate::event::{Event, OpRecord, RankSummary, Status};
 use crate::network::message::Rank;
 use crate::scenario::plan::Plan;
-use crate::system::collective;
 
 /// Ranks get so long to end by themselves once everything is played.
 const LAST_ORDERS: std::time::Duration = std::time::Duration::from_millis(500);
@@ -50,6 +50,8 @@ pub struct Run<'a> {
     started: Instant,
     emit: &'a mut dyn FnMut(Event),
     fabric: Option<Fabric>,
+    /// What the links had carried before any rank was started: calibration.
+    carried_before: Vec<[u64; 2]>,
     /// (process, task that reaps it) of each rank.
     children: Vec<(i32, tokio::task::JoinHandle<()>)>,
     rows_done: usize,
@@ -81,6 +83,7 @@ pub fn run(plan: &Plan, run_id: &str, started: Instant, emit: &mut dyn FnMut(Eve
             started,
             emit,
             fabric: None,
+            carried_before: Vec::new(),
             children: Vec::new(),
             rows_done: 0,
             partial_row: false,
@@ -107,14 +110,15 @@ impl<'a> Run<'a> {
             run_id: self.run_id.into(),
             at: jiff::Timestamp::now().to_string(),
         });
+        // Before the first file is made: from here on a signal ends the run in order.
+        if let Err(e) = self.watch_signals() {
+            return self.end(Some(Failure::Internal(format!("cannot watch signals: {e}"))));
+        }
         let mut journal = match Journal::create(self.run_id) {
             Ok(journal) => journal,
             Err(e) => return self.end(Some(Failure::Internal(format!("cannot write the journal: {e}")))),
         };
-        let result = match self.watch_signals() {
-            Ok(()) => self.play(&mut journal, notices).await,
-            Err(e) => Err(Failure::Internal(format!("cannot watch signals: {e}"))),
-        };
+        let result = self.play(&mut journal, notices).await;
         self.end_ranks().await;
         self.fabric_down();
         if let Err(e) = journal.finish() {
@@ -248,6 +252,7 @@ impl<'a> Run<'a> {
         }
         fabric.watch(self.reaper.clone()).map_err(Failure::Fabric)?;
         self.fabric = Some(fabric);
+        self.carried_before = self.counted();
         Ok(())
     }
 
@@ -344,7 +349,7 @@ impl<'a> Run<'a> {
     async fn play_row(&mut self, crew: &mut Crew<'a>, row: usize) -> Result<(), Failure> {
         let at_s = self.started.elapsed().as_secs_f64();
         self.say(Event::OpStarted { op: row, at_s });
-        let before = self.counted();
+        let (before, cpu_before) = (self.counted(), CpuTime::now());
         let members = self
             .plan
             .communicators
@@ -376,7 +381,10 @@ impl<'a> Run<'a> {
         )
         .await?;
         let after = self.counted();
-        let record = record(row, true, rows, difference(&before, &after));
+        let mut record = record(row, true, rows, difference(&before, &after));
+        record.stolen_share = CpuTime::now()
+            .zip(cpu_before)
+            .and_then(|(now, then)| now.stolen_since(then));
         self.wrong += record.wrong.iter().sum::<u64>();
         self.rows_done += 1;
         self.say(Event::OpFinished(record));
@@ -425,7 +433,10 @@ impl<'a> Run<'a> {
             }
         };
         let _ = tokio::time::timeout(LAST_ORDERS, ended).await;
-        if let Some(counts) = self.fabric.as_ref().and_then(Fabric::link_counts) {
+        if let Some(mut counts) = self.fabric.as_ref().and_then(Fabric::link_counts) {
+            for (count, before) in counts.iter_mut().zip(&self.carried_before) {
+                count.bytes = [0, 1].map(|way| count.bytes[way].saturating_sub(before[way]));
+            }
             self.say(Event::LinkCounters(counts));
         }
         Ok(())
@@ -505,37 +516,6 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
         .collect()
 }
 
-/// Whom each rank exchanges messages with, by the schedules of all rows and the barrier.
-fn peers(plan: &Plan) -> Vec<Vec<Rank>> {
-    let mut sets = vec![std::collections::BTreeSet::new(); plan.ranks.len()];
-    let barrier = barrier();
-    let mut seen = Vec::new();
-    for op in plan.ops.iter().map(|o| &o.op).chain([&barrier]) {
-        let shape = (
-            op.collective,
-            op.algorithm,
-            op.communicator,
-            op.root,
-            op.bytes.min(1 << 20),
-            &op.matrix,
-        );
-        if seen.contains(&shape) {
-            continue;
-        }
-        let Some(members) = plan.communicators.iter().find(|c| c.id == op.communicator) else {
-            continue;
-        };
-        let traffic = collective::traffic(op, members.ranks.len() as u32);
-        for pair in traffic.map(|t| t.flows).unwrap_or_default() {
-            let (a, b) = (members.ranks[pair.from as usize], members.ranks[pair.to as usize]);
-            sets[a as usize].insert(b);
-            sets[b as usize].insert(a);
-        }
-        seen.push(shape);
-    }
-    sets.into_iter().map(|set| set.into_iter().collect()).collect()
-}
-
 fn record(op: usize, complete: bool, rows: Vec<RowDone>, link_bytes: Vec<[u64; 2]>) -> OpRecord {
     let mut record = OpRecord {
         op,
@@ -546,6 +526,7 @@ fn record(op: usize, complete: bool, rows: Vec<RowDone>, link_bytes: Vec<[u64; 2
         sent_bytes: rows.iter().map(|r| r.sent_bytes).collect(),
         wrong: rows.iter().filter_map(|r| r.wrong).collect(),
         link_bytes,
+        stolen_share: None,
     };
     for row in rows {
         record.start_ns.push(row.start_ns);

@@ -9,8 +9,11 @@
 //! * [`clock`]: hybrid timers and their lateness.
 //! * [`launch`]: starting rank processes.
 //! * [`fabric`]: emulated or host. [`congestion`]: whether its TCP can be as asked for.
+//! * [`capacity`]: whether the machine can hold the plan. `peers`: who connects with whom.
+//!   `stolen`: CPU time that a hypervisor took.
 //! * [`exit`]: exit codes.
 
+pub mod capacity;
 pub mod clock;
 pub mod congestion;
 pub mod control;
@@ -18,7 +21,9 @@ pub mod controller;
 pub mod exit;
 pub mod fabric;
 pub mod launch;
+mod peers;
 pub mod player;
 pub mod rank;
 pub mod stages;
+mod stolen;
 pub mod store;

@@ -449,9 +449,9 @@ fn exit_text(status: ExitStatus, stderr: &str) -> String {
         (Some(signal), _) => format!("killed by signal {signal}"),
         (None, code) => format!("exited with code {}", code.unwrap_or(-1)),
     };
-    let stderr = stderr.trim();
-    if !stderr.is_empty() {
-        text += &format!(" after writing `{stderr}`");
+    // The first line says what went wrong; the rest is a backtrace, or the same from deeper down.
+    if let Some(line) = stderr.lines().map(str::trim).find(|line| !line.is_empty()) {
+        text += &format!(" after writing `{line}`");
     }
     text
 }

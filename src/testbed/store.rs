@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +23,9 @@ use crate::network::message::Rank;
 pub const STORE: &str = "GENIE_STORE";
 /// Environment variable with the run's token.
 pub const TOKEN: &str = "GENIE_TOKEN";
+
+/// After an `accept` that failed (no files left, or the caller gone), so long until the next.
+const REFUSED: Duration = Duration::from_millis(20);
 
 /// Where a store listens: `unix:/path` or `tcp:ip:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +107,13 @@ pub async fn listen(
             let listener = UnixListener::bind(path)?;
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
             tokio::spawn(async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(member(stream, token.clone(), ranks, heard.clone()));
+                while !heard.is_closed() {
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            drop(tokio::spawn(member(stream, token.clone(), ranks, heard.clone())))
+                        }
+                        Err(_) => tokio::time::sleep(REFUSED).await,
+                    }
                 }
             });
             Ok(address.clone())
@@ -113,8 +122,13 @@ pub async fn listen(
             let listener = TcpListener::bind(wanted).await?;
             let bound = StoreAddress::Tcp(listener.local_addr()?);
             tokio::spawn(async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(member(stream, token.clone(), ranks, heard.clone()));
+                while !heard.is_closed() {
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            drop(tokio::spawn(member(stream, token.clone(), ranks, heard.clone())))
+                        }
+                        Err(_) => tokio::time::sleep(REFUSED).await,
+                    }
                 }
             });
             Ok(bound)

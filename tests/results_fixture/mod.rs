@@ -195,6 +195,7 @@ pub fn record(plan: &Plan, op: usize, us: &[f64]) -> OpRecord {
             Vec::new()
         },
         link_bytes: vec![[(payload * all * 1.046) as u64; 2]; plan.network.links.len()],
+        stolen_share: Some(0.0),
     }
 }
 

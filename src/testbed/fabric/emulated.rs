@@ -127,10 +127,7 @@ impl Emulated {
 
     /// Reports links that others delete or set down.
     pub fn watch(&self, notices: mpsc::UnboundedSender<Notice>) -> Result<(), String> {
-        let mut watch = self
-            .fabric
-            .watch()
-            .map_err(|e| format!("cannot watch links: {e}"))?;
+        let mut watch = self.fabric.watch().map_err(|e| e.to_string())?;
         std::thread::spawn(move || {
             while !watch.closed() {
                 let Ok(lost) = watch.wait(Duration::from_secs(1)) else {
