@@ -160,8 +160,8 @@ def scenario(case):
     """The scenario file that makes Genie play the case. The only place that knows Genie's scenario language."""
     rate = f"{case.rate / GBIT:g} Gbit/s" if case.rate else "unlimited"
     algorithm = "direct" if case.op == "all_to_all" else "ring"
-    # For small messages, Genie may choose: the demand is on the time, not on the algorithm.
-    chosen = "" if case.row == "small" else f'algorithm = "{algorithm}"\n'
+    # For small messages and many ranks, Genie may choose as the libraries do: the demand is on the time.
+    chosen = "" if case.row in ("small", "ranks64") else f'algorithm = "{algorithm}"\n'
     return f"""\
 name = "peers-{case.row}"
 

@@ -4,7 +4,8 @@
   compare.py --row small --rounds 3 --genie ../../target/release/genie --json result.json
 
 Round after round each contestant runs once, so that a change of the machine's mood meets all of them; the medians
-over the rounds are compared. Needs root. Exit code 0: every row holds; 1: some row does not, or cannot be judged.
+over the rounds are compared. A run of whose CPU time the hypervisor gave over 2 % to others is played again, Genie's
+or a peer's alike, and the least disturbed of its tries is kept. Needs root. Exit code 0: every row holds; 1: some row does not, or cannot be judged.
 """
 
 import argparse
@@ -23,7 +24,8 @@ import lab
 from contestants import Room
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-NUMBERS = ("p50_us", "min_us", "p99_us", "busbw_bps", "cpu_s_per_gb", "wall_s", "outside_s")
+STOLEN = 0.02  # share of CPU time; as Genie's own caution
+NUMBERS = ("stolen", "p50_us", "min_us", "p99_us", "busbw_bps", "cpu_s_per_gb", "wall_s", "outside_s")
 BUSY_LOAD = 0.5
 TOO_FAST = 1.02  # of the payload limit; a token bucket's burst explains less
 GENIE = "genie"
@@ -37,6 +39,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--iterations", type=int, help="timed iterations of each run (default: by case)")
     parser.add_argument("--timeout", type=float, default=90, metavar="S", help="the most one run may take (default 90)")
+    parser.add_argument("--tries", type=int, default=4, help="play a disturbed run so often at most (default 4)")
     parser.add_argument("--peers", help="only these, for example raw,gloo,mpich")
     parser.add_argument("--ops", help="only these, for example all_reduce,all_gather")
     parser.add_argument("--ranks", help="only these, for example 2,4")
@@ -80,6 +83,29 @@ def combine(rounds):
     return last | medians | {"rounds": rounds}
 
 
+def cpu_ticks():
+    """(stolen, all) since boot, by proc_stat(5)."""
+    ticks = [int(word) for word in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return ticks[7], sum(ticks)
+
+
+def least_disturbed(play, tries):
+    """Plays until a run was not disturbed, at most `tries` times; gives the least disturbed one."""
+    kept = None
+    for number in range(1, tries + 1):
+        stolen, ticks = cpu_ticks()
+        result = play()
+        stolen, ticks = (after - before for after, before in zip(cpu_ticks(), (stolen, ticks)))
+        result |= {"stolen": stolen / max(ticks, 1), "tries": number}
+        if result["status"] != "ok":
+            return result
+        if kept is None or result["stolen"] < kept["stolen"]:
+            kept = result
+        if kept["stolen"] <= STOLEN:
+            break
+    return kept
+
+
 def measure(case, room, given, known):
     """All contestants on one case, in turns; who fails is not tried again."""
     wanted = [GENIE, *case.peers()]
@@ -93,7 +119,7 @@ def measure(case, room, given, known):
             if runs and runs[-1]["status"] != "ok":
                 continue
             say(f"{case.row}: {case.name()}: round {number} of {given.rounds}: {name}")
-            runs.append(room.run(name, case))
+            runs.append(least_disturbed(lambda: room.run(name, case), given.tries))
     return results | {name: combine(runs) for name, runs in rounds.items()}
 
 
@@ -151,6 +177,9 @@ def print_remarks(entries, room, cautions):
             remarks = [result["status"]] if ":" in result["status"] else []
             if case.rate and result.get("busbw_bps", 0) > TOO_FAST * table.payload_limit(case.rate):
                 remarks.append("faster than its link can carry: look for the error before you believe it")
+            worst = max((one.get("stolen", 0) for one in result.get("rounds", [])), default=0)
+            if worst > STOLEN:
+                remarks.append(f"the hypervisor took up to {worst:.0%} of the CPU time of a run, whatever was tried")
             remarks += {one["note"] for one in result.get("rounds", []) if "note" in one}
             for line in {f"{name}, {case.name()}: {remark}" for remark in remarks} - told:
                 told.add(line)
