@@ -2,6 +2,8 @@
 //!
 //! * [`message`]: how messages are named and matched, on every transport.
 //! * [`tcp`]: TCP sockets, without touching payload.
+//! * [`analytical`]: equations in virtual time.
 
+pub mod analytical;
 pub mod message;
 pub mod tcp;

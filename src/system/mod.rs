@@ -6,12 +6,14 @@
 //! * [`npu`]: the machine; [`tag`]: how its messages are told apart.
 //! * [`communicator`]: groups of ranks.
 //! * [`collective`]: one file per algorithm, and the verifier that proves them.
+//! * [`config`]: ASTRA-sim's system file.
 //! * [`payload`]: real data for `verify = true`: initial contents, reduction, expected result.
 
 pub mod action;
 mod chunk;
 pub mod collective;
 pub mod communicator;
+pub mod config;
 pub mod npu;
 pub mod op;
 pub mod payload;
