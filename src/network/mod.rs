@@ -3,6 +3,7 @@
 //! * [`analytical`]: virtual time, by formula.
 //! * [`message`]: how messages are named and matched, on every transport.
 //! * [`tcp`]: TCP sockets, without touching payload.
+//! * [`analytical`]: equations in virtual time.
 
 pub mod analytical;
 pub mod message;

@@ -8,6 +8,7 @@
 //!   phases ([`phase`]), queues and delays; [`bus`]: its model of the memory bus.
 //! * [`communicator`]: groups of ranks.
 //! * [`collective`]: one file per algorithm, and the verifier that proves them.
+//! * [`config`]: ASTRA-sim's system file.
 //! * [`payload`]: real data for `verify = true`: initial contents, reduction, expected result.
 
 pub mod action;
@@ -15,6 +16,7 @@ pub mod bus;
 mod chunk;
 pub mod collective;
 pub mod communicator;
+pub mod config;
 pub mod npu;
 pub mod op;
 pub mod payload;

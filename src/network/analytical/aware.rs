@@ -5,9 +5,10 @@
 
 use crate::network::message::Rank;
 
+use super::config::BlockKind;
 use super::matching::{MessageIndex, Messages};
 use super::queue::{EventQueue, Kind};
-use super::topology::{Dimension, MAX_NPUS, Shape, Topology};
+use super::topology::{Dimension, MAX_NPUS, Topology};
 
 /// Nothing.
 const NONE: u32 = u32::MAX;
@@ -63,9 +64,9 @@ pub struct Aware {
 /// Links of a rank in a dimension: both ways round a ring, up to and down from a switch, to each
 /// member of a mesh.
 fn links_per_rank(dimension: &Dimension) -> u64 {
-    match dimension.shape {
-        Shape::Ring | Shape::Switch => 2,
-        Shape::FullyConnected => u64::from(dimension.size),
+    match dimension.kind {
+        BlockKind::Ring | BlockKind::Switch => 2,
+        BlockKind::FullyConnected => u64::from(dimension.size),
     }
 }
 
@@ -170,17 +171,17 @@ impl Aware {
             .expect("a message that is where it belongs is not sent on");
         let links = &self.dimensions[d];
         let Dimension {
-            shape, size, stride, ..
+            kind, size, stride, ..
         } = links.dimension;
         let mine = links.first + at * links.per_rank;
         let moved = |coordinate: u32| at - from * stride + coordinate * stride;
-        match shape {
-            Shape::FullyConnected => (d, mine + goal, moved(goal)),
-            Shape::Switch => {
+        match kind {
+            BlockKind::FullyConnected => (d, mine + goal, moved(goal)),
+            BlockKind::Switch => {
                 let switch = IN_SWITCH | (d as u32) << DIMENSION_SHIFT;
                 (d, mine, switch | moved(goal))
             }
-            Shape::Ring => {
+            BlockKind::Ring => {
                 let clockwise = if goal < from {
                     goal + size - from
                 } else {

@@ -3,8 +3,7 @@
 
 use crate::network::message::Rank;
 
-/// Bytes of a network "GB" per second, as bytes per nanosecond: ASTRA-sim's network counts 2^30.
-pub const BYTES_PER_NS_OF_GB_PER_S: f64 = (1u64 << 30) as f64 / 1e9;
+use super::config::{BlockKind, Dim, NetworkConfig};
 
 /// Most NPUs of a topology.
 pub const MAX_NPUS: u32 = 1 << 27;
@@ -12,22 +11,16 @@ pub const MAX_NPUS: u32 = 1 << 27;
 /// Most dimensions of a topology.
 pub const MAX_DIMENSIONS: usize = 16;
 
-/// How the members of a dimension are connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
-    /// Each with the next, both ways.
-    Ring,
-    /// Each with every other.
-    FullyConnected,
-    /// Each with one switch.
-    Switch,
-}
+/// A network that is too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a network has at most {MAX_NPUS} NPUs and {MAX_DIMENSIONS} dimensions")]
+pub struct TooLarge;
 
 /// One dimension.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dimension {
     /// How its members are connected.
-    pub shape: Shape,
+    pub kind: BlockKind,
     /// Members.
     pub size: u32,
     /// Distance between the ranks of neighbours.
@@ -46,10 +39,10 @@ impl Dimension {
 
     /// Hops between two coordinates: a ring's shorter way, up and down a switch.
     pub fn hops(&self, from: u32, to: u32) -> u32 {
-        match self.shape {
-            Shape::FullyConnected => 1,
-            Shape::Switch => 2,
-            Shape::Ring => {
+        match self.kind {
+            BlockKind::FullyConnected => 1,
+            BlockKind::Switch => 2,
+            BlockKind::Ring => {
                 let clockwise = if to < from {
                     to + self.size - from
                 } else {
@@ -69,24 +62,32 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// A network of dimensions, the fastest-varying first: shape, members, bandwidth in ASTRA-sim's
-    /// GB/s and latency in nanoseconds of each. There are at most [`MAX_DIMENSIONS`] and [`MAX_NPUS`].
-    pub fn new(dimensions: impl IntoIterator<Item = (Shape, u32, f64, f64)>) -> Self {
-        let mut npus = 1;
-        let dimension = |(shape, size, gb_per_s, latency)| {
-            let stride = npus;
-            npus *= size;
-            Dimension {
-                shape,
-                size,
+    /// The network that a file describes.
+    ///
+    /// # Errors
+    /// If it has more dimensions or NPUs than can be told apart.
+    pub fn new(config: &NetworkConfig) -> Result<Self, TooLarge> {
+        let mut npus = config.dims.iter().map(|dim| u64::from(dim.npus));
+        let npus = npus.try_fold(1, u64::checked_mul).unwrap_or(u64::MAX);
+        if npus > u64::from(MAX_NPUS) || config.dims.len() > MAX_DIMENSIONS {
+            return Err(TooLarge);
+        }
+        let mut stride = 1;
+        let dimension = |dim: &Dim| {
+            let built = Dimension {
+                kind: dim.kind,
+                size: dim.npus,
                 stride,
-                bandwidth: gb_per_s * BYTES_PER_NS_OF_GB_PER_S,
-                latency,
-            }
+                bandwidth: dim.bytes_per_ns(),
+                latency: dim.latency_ns,
+            };
+            stride *= dim.npus;
+            built
         };
-        let dimensions: Vec<Dimension> = dimensions.into_iter().map(dimension).collect();
-        debug_assert!(dimensions.len() <= MAX_DIMENSIONS && npus <= MAX_NPUS);
-        Topology { dimensions, npus }
+        Ok(Topology {
+            dimensions: config.dims.iter().map(dimension).collect(),
+            npus: npus as u32,
+        })
     }
 
     /// The dimensions.
