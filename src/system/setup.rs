@@ -62,11 +62,21 @@ pub const COLLECTIVES: [Collective; 4] = [
     Collective::AllToAll,
 ];
 
-/// Where the algorithm of a custom collective comes from: the node that asks, the collective and the
-/// position in the group are known; `None`: it has no algorithm of its own.
+/// What is known of a custom algorithm.
+#[derive(Debug, Clone)]
+pub enum CustomAlgorithm {
+    /// There is none: the collective is carried out by the implementations.
+    Native,
+    /// There is one, but not for this position.
+    Missing,
+    /// This one.
+    Graph(Arc<AlgorithmGraph>),
+}
+
+/// Where algorithms of custom collectives come from.
 pub trait CustomSource: std::fmt::Debug + Send + Sync {
-    /// The algorithm of one position.
-    fn algorithm(&self, node: u64, collective: Collective, position: u32) -> Option<Arc<AlgorithmGraph>>;
+    /// The algorithm of one position for a collective that a node asks for.
+    fn algorithm(&self, node: u64, collective: Collective, position: u32) -> CustomAlgorithm;
 }
 
 /// All that ranks share.

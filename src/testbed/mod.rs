@@ -9,6 +9,7 @@
 //! * [`clock`]: hybrid timers and their lateness.
 //! * [`launch`]: starting rank processes.
 //! * [`fabric`]: emulated or host. [`congestion`]: whether its TCP can be as asked for.
+//! * [`model`]: the same machines in virtual time, over the analytical network.
 //! * [`exit`]: exit codes.
 
 pub mod clock;
@@ -18,6 +19,7 @@ pub mod controller;
 pub mod exit;
 pub mod fabric;
 pub mod launch;
+pub mod model;
 pub mod player;
 pub mod rank;
 pub mod stages;

@@ -72,7 +72,15 @@ pub enum HandleError {
         /// Ranks of the dimension or group.
         ranks: u32,
     },
-    /// This rank has no algorithm of its own for a custom collective.
+    /// A custom collective has no algorithm for this rank.
+    #[error("the custom algorithm of {collective} has no file for position {position}")]
+    CustomMissing {
+        /// The collective.
+        collective: Collective,
+        /// This rank's position in its group.
+        position: u32,
+    },
+    /// A custom collective goes beyond its group.
     #[error("the custom algorithm of {collective} names position {position}, but there are only {ranks}")]
     CustomPosition {
         /// The collective.

@@ -16,7 +16,7 @@ use crate::system::op::Collective;
 use crate::system::phase::graph::{AlgorithmGraph, StepKind};
 use crate::system::phase::plan::{self, Cut, Scope};
 use crate::system::phase::{Algorithm, Happening, Label, Move, Phase, PhaseRun, Pick, Settle};
-use crate::system::setup::{Pattern, Policy, Ring, Setup};
+use crate::system::setup::{CustomAlgorithm, Pattern, Policy, Ring, Setup};
 use crate::system::slab::KEY_BITS;
 use crate::system::tag::{MAX_CHUNKS, tag};
 use crate::system::task::{Request, Task};
@@ -327,13 +327,21 @@ impl Npu {
         let (scope, ring) = self.scope(request)?;
         let setup = Arc::clone(&self.phased.setup);
         let custom = setup.custom.as_ref();
-        let graph = custom.and_then(|source| source.algorithm(node, request.collective, ring.position));
-        let (mut phases, chunks) = match graph {
-            Some(graph) => {
+        let algorithm = custom.map_or(CustomAlgorithm::Native, |source| {
+            source.algorithm(node, request.collective, ring.position)
+        });
+        let (mut phases, chunks) = match algorithm {
+            CustomAlgorithm::Graph(graph) => {
                 check_positions(&graph, request.collective, ring.size)?;
                 (vec![plan::custom(graph, request.collective, ring)], 1)
             }
-            None => {
+            CustomAlgorithm::Missing => {
+                return Err(HandleError::CustomMissing {
+                    collective: request.collective,
+                    position: ring.position,
+                });
+            }
+            CustomAlgorithm::Native => {
                 let cut = Cut::new(request.collective, request.bytes, setup.splits, setup.npus());
                 let phases = plan::phases(&setup, request.collective, cut.chunk, &scope);
                 check(&setup, request.collective, &phases)?;
