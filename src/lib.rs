@@ -3,9 +3,10 @@
 //!
 //! The way of a run: [`scenario`] text becomes a [`scenario::plan::Plan`]; [`testbed`] brings the
 //! fabric up and starts rank processes; each rank drives a [`system::Npu`] over [`network`];
-//! [`results`] keeps what was measured and [`report`] shows it.
+//! [`results`] keeps what was measured and [`report`] shows it. [`document`] reads other simulators' files.
 
 pub mod cli;
+pub mod document;
 pub mod event;
 pub mod network;
 pub mod report;

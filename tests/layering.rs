@@ -54,6 +54,13 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("network", "scenario::plan", "a transport's options are part of the plan"),
     ("network", "scenario::units", "sizes and rates as types"),
     ("network", "system::op", "operations are plain data that everyone may name"),
+    // Configuration files of other simulators: plain data out of text.
+    ("system", "document", "ASTRA-sim's system file"),
+    ("network", "document", "ASTRA-sim's network file"),
+    ("workload", "document", "ASTRA-sim's memory and comm group files"),
+    ("document", "scenario::diagnostic", "mistakes look alike in every file"),
+    ("document", "scenario::source", "where they stand"),
+    ("document", "scenario::suggest", "the nearest valid name"),
     // What is to be played.
     ("scenario", "topology", "the planner lays a scenario over its network"),
     ("scenario", "system::op", "operations are plain data that everyone may name"),

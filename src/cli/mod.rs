@@ -2,8 +2,10 @@
 //!
 //! * [`run`]: play a scenario. [`check`], [`plan`], [`schema`]: look at one without playing it.
 //! * [`runs`], [`show`]: what was stored. [`clean`]: undo what a killed run left.
+//! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries.
 //! * [`rank`]: one rank's process, started by `genie run`.
 
+pub mod astra;
 pub mod check;
 pub mod clean;
 pub mod plan;
@@ -43,6 +45,8 @@ enum Command {
     Runs(runs::RunsArgs),
     /// Show a stored run.
     Show(show::ShowArgs),
+    /// Simulate Chakra traces with ASTRA-sim's files, flags and answers.
+    Astra(Box<astra::Args>),
     /// Remove what killed runs have left on this machine, and nothing else.
     Clean(clean::Args),
     /// One rank's process; started by `genie run`.
@@ -68,6 +72,7 @@ pub fn main() -> u8 {
         Command::Schema(args) => schema::run(args),
         Command::Runs(args) => found(runs::run(&args)),
         Command::Show(args) => found(show::run(&args)),
+        Command::Astra(args) => astra::run(*args),
         Command::Clean(args) => clean::run(args),
         Command::Rank(args) => rank::run(args),
     };

@@ -1,7 +1,10 @@
 //! Moving messages and telling time. Knows nothing of collectives.
 //!
+//! * [`analytical`]: virtual time, by formula.
 //! * [`message`]: how messages are named and matched, on every transport.
 //! * [`tcp`]: TCP sockets, without touching payload.
+//! * [`analytical`]: equations in virtual time.
 
+pub mod analytical;
 pub mod message;
 pub mod tcp;

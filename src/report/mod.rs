@@ -3,8 +3,9 @@
 //!
 //! * [`terminal`]: the table; [`facts`] above it, its [`columns`]; [`progress`]: the bar on stderr.
 //! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run.
-//! * [`list`]: the list of runs. [`style`]: width and colour of an output.
+//! * [`astra`]: the lines of ASTRA-sim. [`list`]: the list of runs. [`style`]: width and colour of an output.
 
+pub mod astra;
 pub mod columns;
 pub mod facts;
 pub mod json;

@@ -11,6 +11,7 @@
 //! * [`fabric`]: emulated or host. [`congestion`]: whether its TCP can be as asked for.
 //! * [`capacity`]: whether the machine can hold the plan. `peers`: who connects with whom.
 //!   `stolen`: CPU time that a hypervisor took.
+//! * [`model`]: the same machines in virtual time, over the analytical network.
 //! * [`exit`]: exit codes.
 
 pub mod capacity;
@@ -21,6 +22,7 @@ pub mod controller;
 pub mod exit;
 pub mod fabric;
 pub mod launch;
+pub mod model;
 mod peers;
 pub mod player;
 pub mod rank;

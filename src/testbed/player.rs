@@ -302,6 +302,10 @@ impl Player {
                     self.timers.set(timer, monotonic_ns() + real);
                 }
                 Action::Done(done) => finished |= done == node,
+                Action::Memory { node, .. } => {
+                    let why = format!("node {node} asks for remote memory, which only the model has");
+                    return Err(PlayError::Npu(why));
+                }
             }
             while let Some(completion) = self.transport.next_completion() {
                 self.complete(completion)?;

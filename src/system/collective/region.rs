@@ -10,7 +10,8 @@ use super::schedule::Cells;
 /// Where in an operation's buffer the payload of a message lies.
 #[derive(Clone, PartialEq)]
 pub struct Region {
-    layout: Arc<Layout>,
+    /// None: no buffer, and no bytes of it.
+    layout: Option<Arc<Layout>>,
     cells: Cells,
     chunk: u32,
 }
@@ -18,13 +19,17 @@ pub struct Region {
 impl Region {
     /// A chunk's parts of some cells.
     pub fn new(layout: Arc<Layout>, cells: Cells, chunk: u32) -> Self {
-        Region { layout, cells, chunk }
+        Region {
+            layout: Some(layout),
+            cells,
+            chunk,
+        }
     }
 
     /// The first `bytes` bytes of a buffer: what a backend's tests need.
     pub fn whole(bytes: u64) -> Self {
         Region {
-            layout: Arc::new(Layout::bytes_only(bytes)),
+            layout: Some(Arc::new(Layout::bytes_only(bytes))),
             cells: Cells::one(0),
             chunk: 0,
         }
@@ -52,14 +57,19 @@ impl Region {
 
     /// Payload bytes.
     pub fn bytes(&self) -> u64 {
-        self.layout.bytes(self.cells, self.chunk)
+        let layout = self.layout.as_ref();
+        layout.map_or(0, |layout| layout.bytes(self.cells, self.chunk))
     }
 }
 
 impl Default for Region {
-    /// No bytes.
+    /// No buffer.
     fn default() -> Self {
-        Region::whole(0)
+        Region {
+            layout: None,
+            cells: Cells::range(0, 0),
+            chunk: 0,
+        }
     }
 }
 
@@ -87,6 +97,7 @@ impl Iterator for Ranges<'_> {
 
     fn next(&mut self) -> Option<Range<u64>> {
         let Region { layout, cells, chunk } = self.region;
+        let layout = layout.as_ref()?;
         while self.next < cells.count {
             let piece = layout.piece(cells.first + self.next * cells.stride, *chunk);
             self.next += 1;

@@ -240,7 +240,7 @@ impl<'a> World<'a> {
                 Action::Send(transfer) => self.send(position, transfer)?,
                 Action::Receive(transfer, combine) => self.expect(position, transfer, combine)?,
                 Action::Done(node) => self.done(position, node as usize)?,
-                Action::Timer(..) => {}
+                Action::Timer(..) | Action::Memory { .. } => {}
             }
         }
         Ok(())

@@ -1,10 +1,8 @@
 //! The machine of one NPU: takes what happened, says what to do next. No I/O, no clock, no threads;
 //! the same inputs in the same order give the same actions.
 //!
-//! An operation is cut into chunks, so many of which are in flight; each runs its schedule by itself
-//! (`chunk.rs`). Delays between a receive and what follows from it (ASTRA-sim's endpoint delay and
-//! cost of reduction) have their place in `Npu::complete_receive`, queues per dimension and phases in
-//! `Npu::start_chunks`.
+//! An operation is cut into chunks. One of genie's own runs its schedule (`scheduled.rs`); a task of an
+//! execution graph goes through phases, queues and delays as in ASTRA-sim (`phased.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -14,12 +12,22 @@ use thiserror::Error;
 
 use crate::network::message::{CommunicatorId, MessageKey, Rank};
 
-use super::action::{Action, Input, MessageId, Nanos, NodeId, TimerId, Transfer};
-use super::chunk::{ChunkRun, Side, Step};
-use super::collective::{self, Layout, OpError, Region, Schedule};
+use super::action::{Action, Input, MessageId, Nanos, NodeId, TimerId};
+use super::chunk::Step;
+use super::collective::{self, OpError, Schedule};
 use super::communicator::{Communicator, CommunicatorError};
-use super::op::Op;
-use super::tag::tag;
+use super::op::{Collective, Op};
+use super::phase::Move;
+use super::setup::Setup;
+use super::slab::Slab;
+
+mod message;
+mod phased;
+mod scheduled;
+
+use message::Posted;
+use phased::{PhasedState, TimerKind};
+use scheduled::{Chunk, Member, Running};
 
 /// Where an operation's schedules come from: [`collective::schedules`] unless told otherwise.
 pub type ScheduleSource = Arc<dyn Fn(&Op, u32) -> Result<Vec<Arc<dyn Schedule>>, OpError> + Send + Sync>;
@@ -47,6 +55,44 @@ pub enum HandleError {
     /// Not a timer that runs.
     #[error("timer {0} does not run")]
     UnknownTimer(TimerId),
+    /// Not a task that waits for memory.
+    #[error("node {0} does not wait for memory")]
+    UnknownMemory(NodeId),
+    /// The configuration has no implementation of the collective.
+    #[error("no implementation of {0} is configured")]
+    NoImplementation(Collective),
+    /// The implementation does not know the collective.
+    #[error("halvingDoubling has no {0}")]
+    NoSuchPattern(Collective),
+    /// The implementation works among powers of two only.
+    #[error("{pattern} needs a power of two of ranks; here are {ranks}")]
+    PowerOfTwo {
+        /// Its name.
+        pattern: &'static str,
+        /// Ranks of the dimension or group.
+        ranks: u32,
+    },
+    /// A custom collective has no algorithm for this rank.
+    #[error("the custom algorithm of {collective} has no file for position {position}")]
+    CustomMissing {
+        /// The collective.
+        collective: Collective,
+        /// This rank's position in its group.
+        position: u32,
+    },
+    /// A custom collective goes beyond its group.
+    #[error("the custom algorithm of {collective} names position {position}, but there are only {ranks}")]
+    CustomPosition {
+        /// The collective.
+        collective: Collective,
+        /// What is named.
+        position: u32,
+        /// Positions of the group.
+        ranks: u32,
+    },
+    /// More chunks than can be told apart.
+    #[error("{0} chunks are too many")]
+    TooManyChunks(u64),
 }
 
 /// A message that is not complete on this rank.
@@ -76,47 +122,25 @@ pub enum Direction {
 /// The machine of one NPU.
 pub struct Npu {
     rank: Rank,
+    now: Nanos,
     source: ScheduleSource,
     communicators: BTreeMap<CommunicatorId, Member>,
-    running: BTreeMap<NodeId, Running>,
-    messages: BTreeMap<MessageId, Posted>,
-    next_message: MessageId,
+    nodes: BTreeMap<NodeId, u64>,
+    running: Slab<Running>,
+    chunks: Slab<Chunk>,
+    messages: Slab<Posted>,
+    posted: u64,
     actions: VecDeque<Action>,
     steps: Vec<Step>,
-}
-
-/// A communicator and how many operations it has carried.
-#[derive(Debug)]
-struct Member {
-    communicator: Arc<Communicator>,
-    operations: u64,
-}
-
-/// An operation in flight.
-#[derive(Debug)]
-struct Running {
-    communicator: Arc<Communicator>,
-    sequence: u64,
-    schedules: Vec<Arc<dyn Schedule>>,
-    layout: Arc<Layout>,
-    chunks_in_flight: usize,
-    next_chunk: u32,
-    chunks: BTreeMap<u32, ChunkRun>,
-}
-
-/// A message handed to the backend.
-#[derive(Debug)]
-struct Posted {
-    awaited: Awaited,
-    chunk: u32,
-    round: u32,
+    phased: PhasedState,
+    moves: Vec<Move>,
 }
 
 impl fmt::Debug for Npu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Npu")
             .field("rank", &self.rank)
-            .field("running", &self.running.keys())
+            .field("running", &self.nodes.keys())
             .field("waiting", &self.waiting())
             .finish_non_exhaustive()
     }
@@ -130,15 +154,29 @@ impl Npu {
 
     /// A machine that runs other schedules than genie's own.
     pub fn with_schedules(rank: Rank, source: ScheduleSource) -> Self {
+        Self::build(rank, source, Arc::default())
+    }
+
+    /// A machine that carries out tasks as ASTRA-sim's system layer would, so configured.
+    pub fn with_setup(rank: Rank, setup: Arc<Setup>) -> Self {
+        Self::build(rank, Arc::new(collective::schedules), setup)
+    }
+
+    fn build(rank: Rank, source: ScheduleSource, setup: Arc<Setup>) -> Self {
         Npu {
             rank,
+            now: 0,
             source,
             communicators: BTreeMap::new(),
-            running: BTreeMap::new(),
-            messages: BTreeMap::new(),
-            next_message: 0,
+            nodes: BTreeMap::new(),
+            running: Slab::default(),
+            chunks: Slab::default(),
+            messages: Slab::default(),
+            posted: 0,
             actions: VecDeque::new(),
             steps: Vec::new(),
+            phased: PhasedState::new(setup),
+            moves: Vec::new(),
         }
     }
 
@@ -155,41 +193,40 @@ impl Npu {
             return Err(CommunicatorError::Exists(id));
         }
         let communicator = Arc::new(Communicator::new(id, ranks, self.rank)?);
-        self.communicators.insert(
-            id,
-            Member {
-                communicator,
-                operations: 0,
-            },
-        );
+        self.communicators.insert(id, Member::new(communicator));
         Ok(())
+    }
+
+    /// Makes this rank a member of a group of tasks' collectives. The list is shared by its members,
+    /// who have checked that none is in it twice.
+    ///
+    /// # Errors
+    /// If the number is taken (0 always is) or this rank is not in the group.
+    pub fn add_group(&mut self, id: CommunicatorId, ranks: &Arc<[Rank]>) -> Result<(), CommunicatorError> {
+        self.phased.add_group(id, self.rank, ranks)
     }
 
     /// Takes what happened at `now`.
     ///
     /// # Errors
     /// If it cannot have happened; nothing is changed then.
-    pub fn handle(&mut self, input: Input, _now: Nanos) -> Result<(), HandleError> {
+    pub fn handle(&mut self, input: Input, now: Nanos) -> Result<(), HandleError> {
+        self.now = now;
         match input {
             Input::Issue { node, op } => self.issue(node, &op),
-            Input::Sent(message) => {
-                let posted = self.take(message, Direction::Send)?;
-                let run = self.chunk(posted.awaited.node, posted.chunk);
-                run.sent(posted.awaited.bytes);
-                self.advance(posted.awaited.node, posted.chunk);
-                Ok(())
-            }
-            Input::Received(message) => {
-                let posted = self.take(message, Direction::Receive)?;
-                self.complete_receive(&posted);
-                Ok(())
-            }
-            Input::TimerFired(timer) => Err(HandleError::UnknownTimer(timer)),
+            Input::Start { node, task } => self.start(node, &task),
+            Input::Sent(message) => self.sent(message),
+            Input::Received(message) => self.received(message),
+            Input::TimerFired(timer) => self.timer_fired(timer),
+            Input::MemoryDone(node) => self.memory_done(node),
         }
     }
 
     /// What is to be done next; `None` until something else happens.
     pub fn poll_action(&mut self) -> Option<Action> {
+        if self.actions.is_empty() && self.phased.is_leaving() {
+            self.leave_queues();
+        }
         self.actions.pop_front()
     }
 
@@ -200,160 +237,55 @@ impl Npu {
 
     /// A communicator of which this rank is a member.
     pub fn communicator(&self, id: CommunicatorId) -> Option<&Communicator> {
-        self.communicators.get(&id).map(|member| &*member.communicator)
+        self.communicators.get(&id).map(Member::communicator)
     }
 
     /// Whether nothing is in flight.
     pub fn is_idle(&self) -> bool {
-        self.running.is_empty()
+        self.nodes.is_empty()
     }
 
     /// Messages that are not complete, oldest first: who waits for whom.
     pub fn waiting(&self) -> Vec<Awaited> {
-        self.messages.values().map(|posted| posted.awaited).collect()
+        let mut posted: Vec<&Posted> = self.messages.iter().collect();
+        posted.sort_unstable_by_key(|posted| posted.number);
+        posted.into_iter().map(Posted::awaited).collect()
     }
 
-    fn issue(&mut self, node: NodeId, op: &Op) -> Result<(), HandleError> {
-        let unknown = HandleError::UnknownCommunicator {
-            rank: self.rank,
-            communicator: op.communicator,
-        };
-        let member = self.communicators.get_mut(&op.communicator).ok_or(unknown)?;
-        if self.running.contains_key(&node) {
+    /// What a message that is not complete belongs to.
+    pub fn awaited(&self, message: MessageId) -> Option<Awaited> {
+        self.messages.get(message).map(Posted::awaited)
+    }
+
+    fn timer_fired(&mut self, timer: TimerId) -> Result<(), HandleError> {
+        let (kind, key) = TimerKind::split(timer).ok_or(HandleError::UnknownTimer(timer))?;
+        self.flush();
+        self.fire(kind, key).ok_or(HandleError::UnknownTimer(timer))
+    }
+
+    fn sent(&mut self, message: MessageId) -> Result<(), HandleError> {
+        if message == super::action::UNTRACKED {
+            return Ok(());
+        }
+        self.take_sent(message)
+    }
+
+    /// A name for a new operation.
+    fn admit(&mut self, node: NodeId, running: Running) -> Result<u64, HandleError> {
+        if self.nodes.contains_key(&node) {
             return Err(HandleError::NodeInFlight(node));
         }
-        let (n, position) = (member.communicator.size(), member.communicator.position());
-        let running = Running {
-            communicator: Arc::clone(&member.communicator),
-            sequence: member.operations,
-            schedules: (self.source)(op, n)?,
-            layout: Arc::new(Layout::new(op, n, position)),
-            chunks_in_flight: op.chunks_in_flight.max(1) as usize,
-            next_chunk: 0,
-            chunks: BTreeMap::new(),
-        };
-        member.operations += 1;
-        self.running.insert(node, running);
-        self.start_chunks(node);
-        Ok(())
+        let key = self.running.insert(running);
+        self.nodes.insert(node, key);
+        Ok(key)
     }
 
-    /// Removes a message that is complete.
-    fn take(&mut self, message: MessageId, direction: Direction) -> Result<Posted, HandleError> {
-        match self.messages.get(&message) {
-            Some(posted) if posted.awaited.direction == direction => {}
-            _ => return Err(HandleError::UnknownMessage(message)),
+    /// An operation is complete.
+    fn done(&mut self, operation: u64) {
+        if let Some(running) = self.running.remove(operation) {
+            self.nodes.remove(&running.node);
+            self.actions.push_back(Action::Done(running.node));
         }
-        self.messages
-            .remove(&message)
-            .ok_or(HandleError::UnknownMessage(message))
-    }
-
-    fn complete_receive(&mut self, posted: &Posted) {
-        self.chunk(posted.awaited.node, posted.chunk)
-            .received(posted.round);
-        self.advance(posted.awaited.node, posted.chunk);
-    }
-
-    fn running(&mut self, node: NodeId) -> &mut Running {
-        self.running
-            .get_mut(&node)
-            .expect("an operation stays until all its messages are complete")
-    }
-
-    fn chunk(&mut self, node: NodeId, chunk: u32) -> &mut ChunkRun {
-        let run = self.running(node).chunks.get_mut(&chunk);
-        run.expect("a chunk stays until all its messages are complete")
-    }
-
-    /// Does what a chunk may do now; when it is complete, starts others or ends the operation.
-    fn advance(&mut self, node: NodeId, chunk: u32) {
-        if self.advance_chunk(node, chunk) {
-            self.start_chunks(node);
-        }
-    }
-
-    /// Fills the operation's places in flight; ends it when no chunk is left.
-    fn start_chunks(&mut self, node: NodeId) {
-        loop {
-            let running = self.running(node);
-            let chunk = running.next_chunk;
-            if chunk == running.layout.chunks() {
-                break;
-            }
-            if running.chunks.len() == running.chunks_in_flight {
-                return;
-            }
-            running.next_chunk += 1;
-            let schedule = &running.schedules[chunk as usize % running.schedules.len()];
-            let position = running.communicator.position();
-            let run = ChunkRun::new(Arc::clone(schedule), Arc::clone(&running.layout), chunk, position);
-            running.chunks.insert(chunk, run);
-            self.advance_chunk(node, chunk);
-        }
-        if self.running(node).chunks.is_empty() {
-            self.running.remove(&node);
-            self.actions.push_back(Action::Done(node));
-        }
-    }
-
-    /// Does what a chunk may do now; true if it is complete (and gone).
-    fn advance_chunk(&mut self, node: NodeId, chunk: u32) -> bool {
-        let mut steps = std::mem::take(&mut self.steps);
-        let run = self.chunk(node, chunk);
-        run.advance(&mut steps);
-        let complete = run.is_complete();
-        for step in steps.drain(..) {
-            self.post(node, chunk, step);
-        }
-        self.steps = steps;
-        if complete {
-            self.running(node).chunks.remove(&chunk);
-        }
-        complete
-    }
-
-    /// Hands a message to the backend.
-    fn post(&mut self, node: NodeId, chunk: u32, step: Step) {
-        let running = self.running(node);
-        let communicator = &running.communicator;
-        let key = MessageKey {
-            communicator: communicator.id(),
-            tag: tag(running.sequence, chunk, step.turn),
-        };
-        let peer = communicator.rank(step.peer);
-        let region = Region::new(Arc::clone(&running.layout), step.cells, chunk);
-        let message = self.next_message;
-        self.next_message += 1;
-        let transfer = Transfer {
-            message,
-            peer,
-            key,
-            channel: chunk,
-            bytes: step.bytes,
-            node,
-            region,
-        };
-        let (direction, action) = match step.side {
-            Side::Send => (Direction::Send, Action::Send(transfer)),
-            Side::Receive(combine) => (Direction::Receive, Action::Receive(transfer, combine)),
-        };
-        let awaited = Awaited {
-            direction,
-            peer,
-            key,
-            bytes: step.bytes,
-            node,
-        };
-        self.messages.insert(
-            message,
-            Posted {
-                awaited,
-                chunk,
-                round: step.round,
-            },
-        );
-        self.actions.push_back(action);
     }
 }
 

@@ -1,0 +1,200 @@
+//! The congestion-aware network: whole messages stored and forwarded, one at a time per link, first
+//! come first served. A hop takes latency + bytes / bandwidth and keeps its link for bytes / bandwidth,
+//! each rounded down. On several dimensions (which ASTRA-sim's backend refuses) a message goes through
+//! them in ascending order, one after another.
+
+use crate::network::message::Rank;
+
+use super::config::BlockKind;
+use super::matching::{MessageIndex, Messages};
+use super::queue::{EventQueue, Kind};
+use super::topology::{Dimension, MAX_NPUS, Topology};
+
+/// Nothing.
+const NONE: u32 = u32::MAX;
+
+/// In a message's place: it is in a switch, on its way to this rank...
+const IN_SWITCH: u32 = 1 << 31;
+
+/// ... of the dimension in these bits ([`super::topology::MAX_DIMENSIONS`] of them).
+const DIMENSION_SHIFT: u32 = 27;
+
+/// A directed link.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    /// Messages that wait, oldest first.
+    head: u32,
+    tail: u32,
+    busy: bool,
+}
+
+const IDLE: Link = Link {
+    head: NONE,
+    tail: NONE,
+    busy: false,
+};
+
+/// Nanoseconds that a size takes on a dimension's links.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    bytes: u64,
+    /// Until it is at the other end.
+    arrival: u64,
+    /// Until the link is free.
+    occupied: u64,
+}
+
+/// A dimension's links: those of rank r begin at `first + r * per_rank`.
+#[derive(Debug)]
+struct Links {
+    dimension: Dimension,
+    first: u32,
+    per_rank: u32,
+    cost: Cost,
+}
+
+/// Links and what waits for them.
+#[derive(Debug)]
+pub struct Aware {
+    topology: Topology,
+    dimensions: Vec<Links>,
+    links: Vec<Link>,
+}
+
+/// Links of a rank in a dimension: both ways round a ring, up to and down from a switch, to each
+/// member of a mesh.
+fn links_per_rank(dimension: &Dimension) -> u64 {
+    match dimension.kind {
+        BlockKind::Ring | BlockKind::Switch => 2,
+        BlockKind::FullyConnected => u64::from(dimension.size),
+    }
+}
+
+/// How many links a topology has; more than [`u32::MAX`] cannot be told apart.
+pub fn count_links(topology: &Topology) -> u64 {
+    let per_rank: u64 = topology.dimensions().iter().map(links_per_rank).sum();
+    per_rank * u64::from(topology.npus())
+}
+
+impl Aware {
+    /// The idle network of a topology.
+    pub fn new(topology: Topology) -> Self {
+        let mut first = 0;
+        let dimensions = topology.dimensions().iter().map(|&dimension| {
+            let per_rank = links_per_rank(&dimension) as u32;
+            let cost = Cost {
+                bytes: 0,
+                arrival: dimension.latency as u64,
+                occupied: 0,
+            };
+            let links = Links {
+                dimension,
+                first,
+                per_rank,
+                cost,
+            };
+            first += per_rank * topology.npus();
+            links
+        });
+        Aware {
+            dimensions: dimensions.collect(),
+            links: vec![IDLE; first as usize],
+            topology,
+        }
+    }
+
+    /// Sends a message on its way from where it is; `true` if it is where it belongs.
+    pub fn forward(&mut self, messages: &mut Messages, queue: &mut EventQueue, index: MessageIndex) -> bool {
+        let message = messages.get_mut(index);
+        let (at, to) = (message.at, message.key.destination);
+        if at == to {
+            return true;
+        }
+        let (d, link, next) = self.hop(at, to);
+        message.at = next;
+        message.behind = NONE;
+        let bytes = message.key.bytes;
+        let line = &mut self.links[link as usize];
+        if line.busy {
+            if line.head == NONE {
+                line.head = index;
+            } else {
+                messages.get_mut(line.tail).behind = index;
+            }
+            line.tail = index;
+        } else {
+            line.busy = true;
+            self.transmit(queue, d, link, index, bytes);
+        }
+        false
+    }
+
+    /// A link has sent its message: the next one may go.
+    pub fn release(&mut self, messages: &Messages, queue: &mut EventQueue, link: u32) {
+        let line = &mut self.links[link as usize];
+        let index = line.head;
+        if index == NONE {
+            line.busy = false;
+            return;
+        }
+        let message = messages.get(index);
+        line.head = message.behind;
+        let d = self.dimensions.partition_point(|links| links.first <= link) - 1;
+        self.transmit(queue, d, link, index, message.key.bytes);
+    }
+
+    fn transmit(&mut self, queue: &mut EventQueue, d: usize, link: u32, index: MessageIndex, bytes: u64) {
+        let Links { dimension, cost, .. } = &mut self.dimensions[d];
+        if cost.bytes != bytes {
+            let serialisation = bytes as f64 / dimension.bandwidth;
+            *cost = Cost {
+                bytes,
+                arrival: (dimension.latency + serialisation) as u64,
+                occupied: serialisation as u64,
+            };
+        }
+        queue.push(cost.arrival, Kind::Arrival, index, 0);
+        queue.push(cost.occupied, Kind::LinkFree, link, 0);
+    }
+
+    /// The link from `at` towards `to`, its dimension, and where it leads.
+    fn hop(&self, at: u32, to: Rank) -> (usize, u32, u32) {
+        if at & IN_SWITCH != 0 {
+            let rank = at & (MAX_NPUS - 1);
+            let d = ((at & !IN_SWITCH) >> DIMENSION_SHIFT) as usize;
+            let links = &self.dimensions[d];
+            return (d, links.first + rank * links.per_rank + 1, rank);
+        }
+        let (d, from, goal) = self
+            .topology
+            .differing(at, to)
+            .expect("a message that is where it belongs is not sent on");
+        let links = &self.dimensions[d];
+        let Dimension {
+            kind, size, stride, ..
+        } = links.dimension;
+        let mine = links.first + at * links.per_rank;
+        let moved = |coordinate: u32| at - from * stride + coordinate * stride;
+        match kind {
+            BlockKind::FullyConnected => (d, mine + goal, moved(goal)),
+            BlockKind::Switch => {
+                let switch = IN_SWITCH | (d as u32) << DIMENSION_SHIFT;
+                (d, mine, switch | moved(goal))
+            }
+            BlockKind::Ring => {
+                let clockwise = if goal < from {
+                    goal + size - from
+                } else {
+                    goal - from
+                };
+                if size - clockwise < clockwise {
+                    let next = from.checked_sub(1).unwrap_or(size - 1);
+                    (d, mine + 1, moved(next))
+                } else {
+                    let next = if from + 1 == size { 0 } else { from + 1 };
+                    (d, mine, moved(next))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Virtual time: machines, the messages between them and the queue of what happens. Knows nothing of
+//! collectives: a machine is told what happened and answers with sends, receives and timers.
+
+use crate::network::message::{MessageKey, Rank};
+
+use super::aware::Aware;
+use super::matching::{Expectation, Key, Message, Messages};
+use super::queue::{EventQueue, Kind};
+use super::topology::Topology;
+use super::unaware::Unaware;
+
+/// A send or receive of whose end nobody wants to be told.
+pub const NOBODY: u64 = u64::MAX;
+
+/// What stands at the ends of the network: all ranks' machines.
+pub trait Machine {
+    /// A rank begins.
+    fn start(&mut self, rank: Rank, network: &mut Network);
+    /// A message of `rank` has arrived where it was sent to.
+    fn sent(&mut self, rank: Rank, token: u64, network: &mut Network);
+    /// A message has arrived that `rank` expects.
+    fn received(&mut self, rank: Rank, token: u64, network: &mut Network);
+    /// A timer of `rank` fires.
+    fn timer(&mut self, rank: Rank, token: u64, network: &mut Network);
+}
+
+/// How messages get in each other's way.
+#[derive(Debug)]
+enum Fabric {
+    Unaware(Unaware),
+    Aware(Aware),
+}
+
+/// The network and its clock.
+#[derive(Debug)]
+pub struct Network {
+    queue: EventQueue,
+    messages: Messages,
+    fabric: Fabric,
+    sent: u64,
+}
+
+impl Network {
+    /// A network in which messages do not get in each other's way.
+    pub fn unaware(topology: Topology) -> Self {
+        Self::new(topology.npus(), Fabric::Unaware(Unaware::new(topology)))
+    }
+
+    /// A network in which messages wait for links.
+    pub fn aware(topology: Topology) -> Self {
+        Self::new(topology.npus(), Fabric::Aware(Aware::new(topology)))
+    }
+
+    fn new(npus: u32, fabric: Fabric) -> Self {
+        Network {
+            queue: EventQueue::new(npus),
+            messages: Messages::default(),
+            fabric,
+            sent: 0,
+        }
+    }
+
+    /// Nanoseconds since the start.
+    pub fn now(&self) -> u64 {
+        self.queue.now()
+    }
+
+    /// Messages sent so far.
+    pub fn messages_sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Events so far.
+    pub fn events(&self) -> u64 {
+        self.queue.fired()
+    }
+
+    /// Sends a message; [`Machine::sent`] is told of its arrival, unless `token` is [`NOBODY`].
+    pub fn send(&mut self, from: Rank, to: Rank, key: MessageKey, bytes: u64, token: u64) {
+        let key = Key {
+            source: from,
+            destination: to,
+            key,
+            bytes,
+        };
+        self.sent += 1;
+        let index = self.messages.send(key, token);
+        match &mut self.fabric {
+            Fabric::Unaware(unaware) => {
+                let delay = unaware.delay(from, to, bytes);
+                self.queue.push(delay, Kind::Arrival, index, 0);
+            }
+            Fabric::Aware(aware) => {
+                self.messages.get_mut(index).at = from;
+                if aware.forward(&mut self.messages, &mut self.queue, index) {
+                    self.queue.push(0, Kind::Arrival, index, 0);
+                }
+            }
+        }
+    }
+
+    /// Expects a message; [`Machine::received`] is told of it, in an event of its own if it is there
+    /// already.
+    pub fn receive(&mut self, to: Rank, from: Rank, key: MessageKey, bytes: u64, token: u64) {
+        let key = Key {
+            source: from,
+            destination: to,
+            key,
+            bytes,
+        };
+        if self.messages.receive(key, token) == Expectation::Met {
+            self.queue.push(0, Kind::Late, to, token);
+        }
+    }
+
+    /// Sets a timer of `rank`.
+    pub fn timer(&mut self, rank: Rank, delay: u64, token: u64) {
+        self.queue.push(delay, Kind::Timer, rank, token);
+    }
+
+    /// Receives that nothing was sent for, and sends that nobody expects.
+    pub fn unmatched(&self) -> (Vec<Message>, Vec<Message>) {
+        self.messages.unmatched()
+    }
+
+    /// Starts every rank at time 0, in order.
+    pub fn start(&mut self, machine: &mut impl Machine, npus: u32) {
+        for rank in 0..npus {
+            machine.start(rank, self);
+        }
+    }
+
+    /// Lets up to `events` events happen; `false` when none is left.
+    pub fn run(&mut self, machine: &mut impl Machine, events: u64) -> bool {
+        for _ in 0..events {
+            let Some(event) = self.queue.pop() else {
+                return false;
+            };
+            match event.kind() {
+                Kind::Timer => machine.timer(event.who, event.token, self),
+                Kind::Arrival => self.arrival(machine, event.who),
+                Kind::Late => machine.received(event.who, event.token, self),
+                Kind::LinkFree => {
+                    if let Fabric::Aware(aware) = &mut self.fabric {
+                        aware.release(&self.messages, &mut self.queue, event.who);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// A message has reached the next device, or its destination.
+    fn arrival(&mut self, machine: &mut impl Machine, index: u32) {
+        if let Fabric::Aware(aware) = &mut self.fabric
+            && !aware.forward(&mut self.messages, &mut self.queue, index)
+        {
+            return;
+        }
+        let (message, expected) = self.messages.arrive(index);
+        if message.send != NOBODY {
+            machine.sent(message.key.source, message.send, self);
+        }
+        if expected && message.receive != NOBODY {
+            machine.received(message.key.destination, message.receive, self);
+        }
+    }
+}

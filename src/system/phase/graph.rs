@@ -1,0 +1,252 @@
+//! Custom algorithms: a small graph of sends, receives and waits per position. Every step begins as soon
+//! as those that it depends on are over; nothing limits how many run at once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::{Happening, Label, Move};
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepKind {
+    /// Sends to a position.
+    Send {
+        /// Position of the receiver.
+        to: u32,
+        /// Payload length.
+        bytes: u64,
+        /// By which its messages are matched.
+        tag: u32,
+    },
+    /// Expects from a position.
+    Receive {
+        /// Position of the sender.
+        from: u32,
+        /// Payload length.
+        bytes: u64,
+        /// By which its messages are matched.
+        tag: u32,
+    },
+    /// Takes so many nanoseconds.
+    Wait(u64),
+    /// Takes no time.
+    Nothing,
+}
+
+/// A step as a file gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Its number there.
+    pub id: u64,
+    /// Numbers of those that must be over before.
+    pub after: Vec<u64>,
+    /// What it does.
+    pub kind: StepKind,
+}
+
+/// A graph that is no algorithm.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum GraphError {
+    /// Two steps of the same number.
+    #[error("step {0} stands twice")]
+    Repeated(u64),
+    /// A dependency on nothing.
+    #[error("step {step} depends on step {missing}, which is not there")]
+    Missing {
+        /// The step that depends.
+        step: u64,
+        /// On what.
+        missing: u64,
+    },
+    /// Steps that wait for each other.
+    #[error("step {0} depends on itself, directly or through others")]
+    Cyclic(u64),
+}
+
+/// The steps of one position, by ascending number.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AlgorithmGraph {
+    kinds: Vec<StepKind>,
+    /// Steps that wait for each.
+    children: Vec<Vec<u32>>,
+    /// Steps that each waits for.
+    parents: Vec<u32>,
+}
+
+impl AlgorithmGraph {
+    /// The graph of some steps.
+    ///
+    /// # Errors
+    /// Numbers that stand twice, are missing, or depend on themselves.
+    pub fn new(mut steps: Vec<Step>) -> Result<Self, GraphError> {
+        steps.sort_by_key(|step| step.id);
+        if let Some(pair) = steps.windows(2).find(|pair| pair[0].id == pair[1].id) {
+            return Err(GraphError::Repeated(pair[0].id));
+        }
+        let places: BTreeMap<u64, usize> = steps.iter().enumerate().map(|(at, s)| (s.id, at)).collect();
+        let mut graph = AlgorithmGraph {
+            kinds: steps.iter().map(|step| step.kind).collect(),
+            children: vec![Vec::new(); steps.len()],
+            parents: vec![0; steps.len()],
+        };
+        for (at, step) in steps.iter().enumerate() {
+            let mut after = step.after.clone();
+            after.sort_unstable();
+            after.dedup();
+            for parent in after {
+                let missing = GraphError::Missing {
+                    step: step.id,
+                    missing: parent,
+                };
+                graph.children[*places.get(&parent).ok_or(missing)?].push(at as u32);
+                graph.parents[at] += 1;
+            }
+        }
+        match graph.first_of_a_cycle() {
+            Some(at) => Err(GraphError::Cyclic(steps[at].id)),
+            None => Ok(graph),
+        }
+    }
+
+    /// Bytes that this position sends, by message.
+    pub fn steps(&self) -> &[StepKind] {
+        &self.kinds
+    }
+
+    fn first_of_a_cycle(&self) -> Option<usize> {
+        let mut open = self.parents.clone();
+        let mut ready: VecDeque<usize> = (0..open.len()).filter(|&at| open[at] == 0).collect();
+        while let Some(at) = ready.pop_front() {
+            for &child in &self.children[at] {
+                open[child as usize] -= 1;
+                if open[child as usize] == 0 {
+                    ready.push_back(child as usize);
+                }
+            }
+        }
+        open.iter().position(|&parents| parents > 0)
+    }
+}
+
+/// A chunk (there is only one) in a custom algorithm.
+#[derive(Debug)]
+pub(in crate::system) struct GraphRun {
+    graph: Arc<AlgorithmGraph>,
+    open: Vec<u32>,
+    left: usize,
+}
+
+impl GraphRun {
+    pub(super) fn new(graph: Arc<AlgorithmGraph>) -> Self {
+        GraphRun {
+            open: graph.parents.clone(),
+            left: graph.kinds.len(),
+            graph,
+        }
+    }
+
+    pub(super) fn on(&mut self, happening: Happening, moves: &mut Vec<Move>) {
+        let mut ready = match happening {
+            Happening::Over(step) => self.finish(step),
+            Happening::Start => (0..self.open.len() as u32)
+                .filter(|&step| self.open[step as usize] == 0)
+                .collect(),
+            Happening::Settled => Vec::new(),
+        };
+        while !ready.is_empty() {
+            ready.sort_unstable();
+            for step in std::mem::take(&mut ready) {
+                match self.begin(step) {
+                    Some(begun) => moves.push(begun),
+                    None => ready.extend(self.finish(step)),
+                }
+            }
+        }
+        if self.left == 0 {
+            moves.push(Move::End);
+        }
+    }
+
+    /// A step is over; gives those that may begin.
+    fn finish(&mut self, step: u32) -> Vec<u32> {
+        self.left -= 1;
+        let mut ready = Vec::new();
+        for &child in &self.graph.children[step as usize] {
+            self.open[child as usize] -= 1;
+            if self.open[child as usize] == 0 {
+                ready.push(child);
+            }
+        }
+        ready
+    }
+
+    fn begin(&self, step: u32) -> Option<Move> {
+        let label = |tag| Label::Step { tag, mark: step };
+        match self.graph.kinds[step as usize] {
+            StepKind::Send { to, bytes, tag } => Some(Move::Send {
+                to,
+                bytes,
+                label: label(tag),
+            }),
+            StepKind::Receive { from, bytes, tag } => Some(Move::Receive {
+                from,
+                bytes,
+                label: label(tag),
+            }),
+            StepKind::Wait(delay) => Some(Move::Wait { delay, mark: step }),
+            StepKind::Nothing => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(id: u64, after: &[u64], kind: StepKind) -> Step {
+        Step {
+            id,
+            after: after.to_vec(),
+            kind,
+        }
+    }
+
+    #[test]
+    fn steps_begin_when_those_before_are_over() {
+        let steps = vec![
+            step(7, &[5], StepKind::Wait(9)),
+            step(5, &[], StepKind::Nothing),
+            step(9, &[7, 7], StepKind::Wait(1)),
+        ];
+        let mut run = GraphRun::new(Arc::new(AlgorithmGraph::new(steps).unwrap()));
+        let mut moves = Vec::new();
+        run.on(Happening::Start, &mut moves);
+        assert_eq!(moves, [Move::Wait { delay: 9, mark: 1 }]);
+        moves.clear();
+        run.on(Happening::Over(1), &mut moves);
+        assert_eq!(moves, [Move::Wait { delay: 1, mark: 2 }]);
+        moves.clear();
+        run.on(Happening::Over(2), &mut moves);
+        assert_eq!(moves, [Move::End]);
+    }
+
+    #[test]
+    fn what_is_no_algorithm_is_refused() {
+        let graph = |steps| AlgorithmGraph::new(steps).unwrap_err();
+        let nothing = |id, after: &[u64]| step(id, after, StepKind::Nothing);
+        assert_eq!(
+            graph(vec![nothing(1, &[]), nothing(1, &[])]),
+            GraphError::Repeated(1)
+        );
+        assert_eq!(
+            graph(vec![nothing(1, &[2])]),
+            GraphError::Missing { step: 1, missing: 2 }
+        );
+        assert_eq!(
+            graph(vec![nothing(1, &[2]), nothing(2, &[1])]),
+            GraphError::Cyclic(1)
+        );
+    }
+}

@@ -1,0 +1,427 @@
+//! All ranks in virtual time: each rank's feeder says what is ready, its machine turns that into
+//! messages and timers, the network says when they are over.
+
+use std::sync::Arc;
+
+use super::memory::{Memory, Transaction};
+use super::outcome::{Finished, Outcome, RooflineUse, Stuck, union};
+use crate::network::analytical::world::NOBODY;
+use crate::network::analytical::{Machine, Network};
+use crate::network::message::{CommunicatorId, Rank};
+use crate::system::action::{Action, Input, UNTRACKED};
+use crate::system::npu::{Direction, HandleError, Npu};
+use crate::system::setup::Setup;
+use crate::system::task::{Peer, Request, Task};
+use crate::workload::feeder::{Feeder, Slots};
+use crate::workload::graph::{Class, CollectiveWork, Graph, GraphNode, Lane, PeerWork, Work};
+use crate::workload::memory::RemoteMemory;
+
+const _: () = assert!(
+    NOBODY == UNTRACKED,
+    "a number that nobody asks for is passed on as it is"
+);
+
+/// Timers of remote memory; the machine's are below.
+const MEMORY_DONE: u64 = 14 << 60;
+const MEMORY_FREE: u64 = 15 << 60;
+
+/// So many stuck nodes of a rank are named.
+const STUCK_PER_RANK: usize = 4;
+
+/// Everything that is simulated.
+#[derive(Debug)]
+pub struct Simulation {
+    network: Network,
+    ranks: Ranks,
+    started: bool,
+}
+
+/// A rank.
+#[derive(Debug)]
+struct State {
+    npu: Npu,
+    feeder: Feeder<Slots>,
+    /// When each node began and ended; never: [`u64::MAX`].
+    times: Vec<(u64, u64)>,
+    /// Nanoseconds that the GPU computes.
+    gpu: u64,
+    finished: bool,
+}
+
+#[derive(Debug)]
+struct Ranks {
+    states: Vec<State>,
+    memory: Memory,
+    replay_only: bool,
+    roofline: bool,
+    outcome: Outcome,
+    error: Option<RankError>,
+    begin: Vec<u32>,
+    skipped: Vec<u32>,
+}
+
+/// A rank whose machine refuses a node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("rank {rank}, node {node} `{name}`: {error}")]
+pub struct RankError {
+    /// Which rank.
+    pub rank: Rank,
+    /// The node.
+    pub node: u64,
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub error: HandleError,
+}
+
+/// What a simulation is made of, besides its network.
+#[derive(Debug)]
+pub struct Parts {
+    /// What each rank executes.
+    pub graphs: Vec<Arc<Graph>>,
+    /// Groups that all ranks know.
+    pub groups: Vec<(CommunicatorId, Arc<[Rank]>)>,
+    /// How the machines work.
+    pub setup: Arc<Setup>,
+    /// Remote memory.
+    pub memory: RemoteMemory,
+    /// Every node takes its recorded time.
+    pub replay_only: bool,
+    /// Compute takes the time of its flops and bytes.
+    pub roofline: bool,
+}
+
+impl Simulation {
+    /// All ranks before they begin.
+    pub fn new(network: Network, parts: Parts) -> Self {
+        let npus = parts.graphs.len() as u32;
+        let states = (0..).zip(&parts.graphs).map(|(rank, graph)| {
+            let mut npu = Npu::with_setup(rank, Arc::clone(&parts.setup));
+            for (id, ranks) in own_groups(graph, &parts.groups) {
+                // Of groups in which the rank is not, its graph cannot speak without an error.
+                let _ = npu.add_group(id, &ranks);
+            }
+            State {
+                npu,
+                times: vec![(u64::MAX, u64::MAX); graph.nodes().len()],
+                feeder: Feeder::new(Arc::clone(graph), Slots::default()),
+                gpu: 0,
+                finished: false,
+            }
+        });
+        Simulation {
+            network,
+            ranks: Ranks {
+                states: states.collect(),
+                memory: Memory::new(parts.memory, npus),
+                replay_only: parts.replay_only,
+                roofline: parts.roofline,
+                outcome: Outcome::default(),
+                error: None,
+                begin: Vec::new(),
+                skipped: Vec::new(),
+            },
+            started: false,
+        }
+    }
+
+    /// Nanoseconds since the start.
+    pub fn now(&self) -> u64 {
+        self.network.now()
+    }
+
+    /// Events so far.
+    pub fn events(&self) -> u64 {
+        self.network.events()
+    }
+
+    /// Ranks that are through.
+    pub fn finished(&self) -> usize {
+        self.ranks.outcome.finished.len()
+    }
+
+    /// Lets up to so many events happen; `false` when nothing is left to happen.
+    ///
+    /// # Errors
+    /// If a rank's machine refuses a node.
+    pub fn run(&mut self, events: u64) -> Result<bool, RankError> {
+        if !self.started {
+            self.started = true;
+            let npus = self.ranks.states.len() as u32;
+            self.network.start(&mut self.ranks, npus);
+        }
+        let more = self.ranks.error.is_none() && self.network.run(&mut self.ranks, events);
+        match self.ranks.error.take() {
+            Some(error) => Err(error),
+            None => Ok(more),
+        }
+    }
+
+    /// How it ended.
+    pub fn outcome(mut self) -> Outcome {
+        self.ranks.outcome.messages = self.network.messages_sent();
+        self.ranks.outcome.events = self.network.events();
+        let stalled = |state: &&State| state.feeder.stalls > 0;
+        self.ranks.outcome.stalled_ranks = self.ranks.states.iter().filter(stalled).count() as u64;
+        let stuck = (0..)
+            .zip(&self.ranks.states)
+            .flat_map(|(rank, state)| state.stuck(rank));
+        self.ranks.outcome.stuck = stuck.collect();
+        self.ranks.outcome
+    }
+}
+
+/// Groups that a rank knows: the trace's own come before those of the file.
+fn own_groups(graph: &Graph, shared: &[(CommunicatorId, Arc<[Rank]>)]) -> Vec<(CommunicatorId, Arc<[Rank]>)> {
+    let own = graph
+        .groups
+        .iter()
+        .map(|(&id, ranks)| (id, Arc::from(&ranks[..])));
+    let others = shared
+        .iter()
+        .filter(|(id, _)| !graph.groups.contains_key(id))
+        .cloned();
+    own.chain(others).collect()
+}
+
+impl State {
+    fn node(&self, place: u32) -> &GraphNode {
+        &self.feeder.graph().nodes()[place as usize]
+    }
+
+    fn place(&self, id: u64) -> Option<u32> {
+        let nodes = self.feeder.graph().nodes();
+        nodes
+            .binary_search_by_key(&id, |node| node.id)
+            .ok()
+            .map(|at| at as u32)
+    }
+
+    /// Nodes that have begun and never end, with what they wait for.
+    fn stuck(&self, rank: Rank) -> Vec<Stuck> {
+        if self.finished {
+            return Vec::new();
+        }
+        let awaited = self.npu.waiting();
+        let begun = self.times.iter().zip(self.feeder.graph().nodes());
+        let begun = begun.filter(|((begun, ended), _)| *begun != u64::MAX && *ended == u64::MAX);
+        let stuck = begun.map(|(_, node)| {
+            let of_node = awaited.iter().filter(|awaited| awaited.node == node.id);
+            let first = of_node.clone().next().map(|awaited| {
+                let tag = awaited.key.tag;
+                match awaited.direction {
+                    Direction::Send => {
+                        format!("rank {} to take {} bytes, tag {tag}", awaited.peer, awaited.bytes)
+                    }
+                    Direction::Receive => {
+                        format!("{} bytes from rank {}, tag {tag}", awaited.bytes, awaited.peer)
+                    }
+                }
+            });
+            let more = of_node.count().saturating_sub(1);
+            let more = if more > 0 {
+                format!(" (and {more} more messages)")
+            } else {
+                String::new()
+            };
+            Stuck {
+                rank,
+                node: node.id,
+                name: node.name.to_string(),
+                waits_for: first.unwrap_or_else(|| "the other members of its group".into()) + &more,
+            }
+        });
+        stuck.take(STUCK_PER_RANK).collect()
+    }
+}
+
+impl Machine for Ranks {
+    fn start(&mut self, rank: Rank, network: &mut Network) {
+        self.issue(rank, network);
+        self.drain(rank, network);
+    }
+
+    fn sent(&mut self, rank: Rank, token: u64, network: &mut Network) {
+        self.tell(rank, Input::Sent(token), network);
+    }
+
+    fn received(&mut self, rank: Rank, token: u64, network: &mut Network) {
+        self.tell(rank, Input::Received(token), network);
+    }
+
+    fn timer(&mut self, rank: Rank, token: u64, network: &mut Network) {
+        match token {
+            MEMORY_FREE.. => {
+                let next = self.memory.next((token - MEMORY_FREE) as usize);
+                begin_transaction(network, next);
+            }
+            MEMORY_DONE.. => {
+                let node = self.states[rank as usize].node((token - MEMORY_DONE) as u32).id;
+                self.tell(rank, Input::MemoryDone(node), network);
+            }
+            _ => self.tell(rank, Input::TimerFired(token), network),
+        }
+    }
+}
+
+fn begin_transaction(network: &mut Network, transaction: Option<Transaction>) {
+    if let Some(begun) = transaction {
+        network.timer(begun.rank, begun.time, MEMORY_DONE + begun.token);
+        if let Some(place) = begun.place {
+            network.timer(begun.rank, begun.time, MEMORY_FREE + place as u64);
+        }
+    }
+}
+
+impl Ranks {
+    fn tell(&mut self, rank: Rank, input: Input, network: &mut Network) {
+        let state = &mut self.states[rank as usize];
+        let told = state.npu.handle(input, network.now());
+        debug_assert_eq!(told, Ok(()), "the machine knows what it has asked for");
+        self.drain(rank, network);
+    }
+
+    /// Carries out what a rank's machine wants.
+    fn drain(&mut self, rank: Rank, network: &mut Network) {
+        while let Some(action) = self.states[rank as usize].npu.poll_action() {
+            match action {
+                Action::Send(t) => network.send(rank, t.peer, t.key, t.bytes, t.message),
+                Action::Receive(t, _) => network.receive(rank, t.peer, t.key, t.bytes, t.message),
+                Action::Timer(timer, delay) => network.timer(rank, delay, timer),
+                Action::Done(node) => self.done(rank, node, network),
+                Action::Memory { node, bytes } => {
+                    let place = self.states[rank as usize].place(node).unwrap_or(0);
+                    let begun = self.memory.ask(rank, u64::from(place), bytes);
+                    begin_transaction(network, begun);
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, rank: Rank, node: u64, network: &mut Network) {
+        let state = &mut self.states[rank as usize];
+        if let Some(place) = state.place(node) {
+            state.times[place as usize].1 = network.now();
+            state.feeder.finish(place);
+            self.issue(rank, network);
+        }
+    }
+
+    /// Starts what is ready on a rank; it may be through.
+    fn issue(&mut self, rank: Rank, network: &Network) {
+        let now = network.now();
+        let (mut begin, mut skipped) = (std::mem::take(&mut self.begin), std::mem::take(&mut self.skipped));
+        let state = &mut self.states[rank as usize];
+        state.feeder.issue(&mut begin, &mut skipped);
+        for place in skipped.drain(..) {
+            state.times[place as usize] = (now, now);
+        }
+        for place in begin.drain(..) {
+            state.times[place as usize].0 = now;
+            let node = &state.feeder.graph().nodes()[place as usize];
+            let on_gpu = node.lane == Lane::Gpu || self.replay_only && node.lane != Lane::Cpu;
+            if let Work::Delay(time) | Work::Compute(crate::workload::compute::Estimate { ns: time, .. }) =
+                node.work
+                && on_gpu
+            {
+                state.gpu += time;
+            }
+            let input = Input::Start {
+                node: node.id,
+                task: task(&node.work),
+            };
+            if let Err(error) = state.npu.handle(input, now)
+                && self.error.is_none()
+            {
+                self.error = Some(RankError {
+                    rank,
+                    node: node.id,
+                    name: node.name.escape_debug().to_string(),
+                    error,
+                });
+            }
+        }
+        (self.begin, self.skipped) = (begin, skipped);
+        let state = &mut self.states[rank as usize];
+        if !state.finished && state.feeder.is_over() {
+            state.finished = true;
+            let finished = self.finish(rank, now);
+            self.outcome.finished.push(finished);
+        }
+    }
+
+    fn finish(&self, rank: Rank, now: u64) -> Finished {
+        let state = &self.states[rank as usize];
+        let mut classes = Vec::new();
+        for class in [Class::Cpu, Class::Gpu, Class::Comm, Class::Memory, Class::Other] {
+            let nodes = state.feeder.graph().nodes().iter().zip(&state.times);
+            let of_class = nodes.filter(|(node, _)| node.class == class);
+            let intervals: Vec<(u64, u64)> = of_class.map(|(_, &times)| times).collect();
+            if !intervals.is_empty() {
+                classes.push((class, union(intervals)));
+            }
+        }
+        Finished {
+            rank,
+            cycles: now,
+            exposed: now.wrapping_sub(state.gpu),
+            classes,
+            roofline: self.roofline.then(|| roofline_use(state)),
+        }
+    }
+}
+
+/// Averages over compute nodes; ASTRA-sim adds 1 ns to their time so as not to divide by 0.
+fn roofline_use(state: &State) -> RooflineUse {
+    let mut sum = RooflineUse::default();
+    let mut time = 1.0;
+    for (node, &(begun, ended)) in state.feeder.graph().nodes().iter().zip(&state.times) {
+        if !matches!(node.class, Class::Cpu | Class::Gpu) {
+            continue;
+        }
+        let duration = (ended - begun) as f64;
+        time += duration;
+        if let Work::Compute(estimate) = &node.work {
+            sum.compute += estimate.compute_utilisation * duration;
+            sum.memory += estimate.memory_utilisation * duration;
+            sum.intensity += estimate.intensity * duration;
+            if estimate.compute_utilisation >= 1.0 {
+                sum.compute_bound += duration;
+            }
+        }
+    }
+    RooflineUse {
+        compute_bound: sum.compute_bound / time,
+        compute: sum.compute / time,
+        memory: sum.memory / time,
+        intensity: sum.intensity / time,
+    }
+}
+
+/// A node's work as the machine's task.
+fn task(work: &Work) -> Task {
+    let peer = |work: &PeerWork| Peer {
+        rank: work.rank,
+        tag: u64::from(work.tag),
+        bytes: work.bytes,
+    };
+    match work {
+        Work::Delay(time) => Task::Delay(*time),
+        Work::Compute(estimate) => Task::Delay(estimate.ns),
+        Work::Send(to) => Task::Send(peer(to)),
+        Work::Receive(from) => Task::Receive(peer(from)),
+        Work::Memory(bytes) => Task::Memory(*bytes),
+        Work::Skip => Task::Delay(0),
+        Work::Collective(work) => Task::Collective(request(work)),
+    }
+}
+
+fn request(work: &CollectiveWork) -> Request {
+    Request {
+        collective: work.collective,
+        group: work.group,
+        bytes: work.bytes,
+        dimensions: work.dimensions,
+        priority: i64::from(work.priority),
+    }
+}
