@@ -44,7 +44,7 @@ fn converted() -> Vec<(String, String, Trace, Vec<u8>)> {
 fn chakras_converter_is_reproduced_node_by_node() {
     for (name, source, wanted, _) in converted() {
         let workload = text::parse(&source, &name).unwrap();
-        let made = text::converter::Converter::new(&workload, 1, &name)
+        let made = text::converter::Converter::new(workload, 1, &name)
             .unwrap()
             .trace(1);
         assert_eq!(made.nodes.len(), wanted.nodes.len(), "{name}");
@@ -76,9 +76,7 @@ fn times_of_text_workloads_are_nanoseconds() {
         npus: Some(8),
         ..text::Options::default()
     };
-    let trace = text::Program::new(&workload, &options, "resnet")
-        .unwrap()
-        .trace(0);
+    let trace = text::Program::new(workload, &options, "resnet").unwrap().trace(0);
     let sum: u64 = trace.nodes.iter().map(|node| node.duration_ns().unwrap()).sum();
     assert_eq!(sum, 1_082_450);
 }
@@ -96,7 +94,7 @@ fn every_shipped_text_workload_is_lowered() {
             npus: Some(8),
             ..text::Options::default()
         };
-        let program = text::Program::new(&workload, &options, &name).unwrap();
+        let program = text::Program::new(workload, &options, &name).unwrap();
         let (first, last) = (program.trace(0), program.trace(7));
         assert_eq!(
             first.nodes.len(),

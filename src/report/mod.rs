@@ -3,7 +3,7 @@
 //!
 //! * [`terminal`]: the table; [`facts`] above it, its [`columns`]; [`progress`]: the bar on stderr.
 //! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run.
-//! * [`list`]: the list of runs. [`style`]: width and colour of an output.
+//! * [`workload`]: what is in a trace. [`list`]: the list of runs. [`style`]: width and colour of an output.
 
 pub mod columns;
 pub mod facts;
@@ -13,3 +13,4 @@ pub mod live;
 pub mod progress;
 pub mod style;
 pub mod terminal;
+pub mod workload;

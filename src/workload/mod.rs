@@ -7,6 +7,7 @@
 
 pub mod chakra;
 pub mod error;
+pub mod inspect;
 pub mod json;
 pub mod msccl;
 pub mod pytorch;

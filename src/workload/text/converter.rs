@@ -12,17 +12,17 @@ pub const NOTICE: &str = "as chakra's converter does it: every compute time is 1
 
 /// What the converter knows of a workload.
 #[derive(Debug)]
-pub struct Converter<'a> {
-    workload: &'a TextWorkload,
+pub struct Converter {
+    workload: TextWorkload,
     passes: u32,
 }
 
-impl<'a> Converter<'a> {
+impl Converter {
     /// Checks that the converter has the policy.
     ///
     /// # Errors
     /// It has not, or would stop on the layers.
-    pub fn new(workload: &'a TextWorkload, passes: u32, name: &str) -> Result<Converter<'a>, TextError> {
+    pub fn new(workload: TextWorkload, passes: u32, name: &str) -> Result<Converter, TextError> {
         let error = |what: String| {
             Err(TextError::new(name, None, what).help("convert it without `--like-chakra-converter`"))
         };

@@ -10,7 +10,9 @@ use crate::workload::chakra::attributes::{COMM_SIZE, COMM_TYPE, INVOLVED_DIM, IS
 use crate::workload::chakra::{Attribute, CollectiveType, Metadata, Node, NodeKind, Trace, Value};
 
 /// A trace of more nodes than this is refused: nobody means it.
-const MOST_NODES: u64 = 20_000_000;
+const MOST_NODES: u64 = 4_000_000;
+/// Likewise ranks.
+const MOST_NPUS: u32 = 1 << 20;
 /// How many dimensions a list of them names when the network is not known (as many as ASTRA-sim 1.0).
 const DIMS: usize = 10;
 
@@ -27,8 +29,8 @@ pub struct Options {
 
 /// A text workload that is ready to become traces.
 #[derive(Debug)]
-pub struct Program<'a> {
-    workload: &'a TextWorkload,
+pub struct Program {
+    workload: TextWorkload,
     layout: Layout,
     groups: Groups,
     passes: u32,
@@ -55,13 +57,13 @@ enum Pass {
     WeightGradient,
 }
 
-impl<'a> Program<'a> {
+impl Program {
     /// Decides who talks to whom. `name` stands for the file in errors.
     ///
     /// # Errors
     /// Ranks that are not said or cannot be cut into the groups; dimensions of another product;
     /// traces beyond all measure.
-    pub fn new(workload: &'a TextWorkload, options: &Options, name: &str) -> Result<Program<'a>, TextError> {
+    pub fn new(workload: TextWorkload, options: &Options, name: &str) -> Result<Program, TextError> {
         let error = |what: String| TextError::new(name, None, what);
         let simai = workload.simai.clone().unwrap_or_default();
         let dims_product = options
@@ -73,6 +75,9 @@ impl<'a> Program<'a> {
         let npus = npus.ok_or_else(|| {
             error("for how many ranks is it? the file does not say".into()).help("say `--npus N`")
         })?;
+        if npus > MOST_NPUS {
+            return Err(error(format!("{npus} ranks are too many (at most {MOST_NPUS})")));
+        }
         if !options.dims.is_empty() && known != Some(npus) {
             return Err(error(format!(
                 "{npus} ranks are not the product of the dimensions {:?}",
@@ -94,7 +99,7 @@ impl<'a> Program<'a> {
             pp: simai.pp.max(1),
         };
         layout.check().map_err(error)?;
-        let split = split(workload, &options.dims, layout.tp);
+        let split = split(&workload, &options.dims, layout.tp);
         let mut program = Program {
             workload,
             layout,
@@ -305,7 +310,7 @@ pub(super) fn metadata() -> Metadata {
 
 /// One rank's thread through the layers.
 struct Lowering<'a> {
-    program: &'a Program<'a>,
+    program: &'a Program,
     rank: u32,
     nodes: Vec<Node>,
     /// What the next step waits for.
@@ -422,7 +427,7 @@ impl Lowering<'_> {
 
     /// The forward pass again, from the last checkpoint to before this layer.
     fn recompute(&mut self, index: usize) {
-        let workload = self.program.workload;
+        let workload = &self.program.workload;
         if !workload.checkpoint_initiates.contains(&index) {
             return;
         }
@@ -535,7 +540,7 @@ mod tests {
 
     fn lowered(head: &str, options: Options, rank: u32) -> Vec<String> {
         let workload = parse(&format!("{head}\n2\n{TWO}"), "w").unwrap();
-        let program = Program::new(&workload, &options, "w").unwrap();
+        let program = Program::new(workload.clone(), &options, "w").unwrap();
         let trace = program.trace(rank);
         let line = |node: &Node| {
             let group = node.group().unwrap();
@@ -608,7 +613,7 @@ mod tests {
     fn simai_gathers_are_divided() {
         let head = "HYBRID_TRANSFORMER_FWD_IN_BCKWD model_parallel_NPU_group: 2 ep: 1 pp: 1 vpp: 1 ga: 1 all_gpus: 4 checkpoints: 0 checkpoint_initiates: 0";
         let workload = parse(&format!("{head}\n2\n{TWO}"), "w").unwrap();
-        let trace = Program::new(&workload, &Options::default(), "w")
+        let trace = Program::new(workload.clone(), &Options::default(), "w")
             .unwrap()
             .trace(0);
         let gathers = trace.nodes.iter().filter(|node| node.name == "b ig ALL_GATHER");
@@ -621,7 +626,11 @@ mod tests {
     #[test]
     fn the_unsayable_is_refused() {
         let workload = parse(&format!("DATA\n2\n{TWO}"), "w").unwrap();
-        let error = |options: Options| Program::new(&workload, &options, "w").unwrap_err().to_string();
+        let error = |options: Options| {
+            Program::new(workload.clone(), &options, "w")
+                .unwrap_err()
+                .to_string()
+        };
         assert!(error(Options::default()).contains("for how many ranks"));
         let passes = u32::MAX;
         assert!(error(Options { passes, ..four() }).contains("too many"));
