@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::style::{Style, Tone, wrap};
-use crate::scenario::units::{Bytes, Duration};
-use crate::workload::inspect::{Collective, Figures, Finding, Inspection, Severity};
+use crate::scenario::units::Bytes;
+use crate::workload::inspect::{Figures, Finding, Inspection, Severity};
 
 /// Rows that a table shows at most; the rest are counted.
 const MOST_ROWS: usize = 24;
@@ -39,7 +39,7 @@ pub fn text(inspection: &Inspection, style: Style) -> String {
         line(&mut text, &row);
     }
     more(&mut text, rows.len(), "kinds of ranks");
-    communication(&mut text, &rows, style);
+    communication(&mut text, inspection, style);
     unknown(&mut text, inspection, style);
     for finding in &inspection.findings {
         text += &said(finding, inspection.ranks.len(), style);
@@ -50,16 +50,22 @@ pub fn text(inspection: &Inspection, style: Style) -> String {
     text
 }
 
-/// Ranks by figures that are the same, in the order of the first of each.
+/// Ranks whose rows would be the same, in the order of the first of each. Groups may differ.
 fn alike(inspection: &Inspection) -> Vec<(Vec<u32>, &Figures)> {
+    let row = |figures: &Figures| {
+        let times = [
+            figures.gpu_compute_ns,
+            figures.cpu_compute_ns,
+            figures.critical_path_ns,
+        ];
+        let nodes: usize = figures.nodes.values().sum();
+        (times, nodes, figures.edges, figures.critical_path_nodes)
+    };
     let mut rows: Vec<(Vec<u32>, &Figures)> = Vec::new();
     for (rank, figures) in &inspection.ranks {
         // Only among the first rows: with thousands of different ranks nobody reads the table.
-        match rows
-            .iter_mut()
-            .take(MOST_ROWS)
-            .find(|(_, known)| *known == figures)
-        {
+        let known = rows.iter_mut().take(MOST_ROWS);
+        match known.into_iter().find(|(_, known)| row(known) == row(figures)) {
             Some((ranks, _)) => ranks.push(*rank),
             None => rows.push((vec![*rank], figures)),
         }
@@ -67,35 +73,19 @@ fn alike(inspection: &Inspection) -> Vec<(Vec<u32>, &Figures)> {
     rows
 }
 
-fn communication(text: &mut String, rows: &[(Vec<u32>, &Figures)], style: Style) {
+fn communication(text: &mut String, inspection: &Inspection, style: Style) {
     let mut sums: BTreeMap<(String, &str), (u64, u64, u64)> = BTreeMap::new();
-    let mut add = |key: (String, &'static str), ranks: u64, count: u64, bytes: u64| {
-        let sum = sums.entry(key).or_default();
-        *sum = (
-            sum.0 + ranks,
-            sum.1 + count * ranks,
-            sum.2.saturating_add(bytes.saturating_mul(ranks)),
-        );
+    let mut add = |group: &str, name: &'static str, count: u64, bytes: u64| {
+        let sum = sums.entry((group.escape_debug().to_string(), name)).or_default();
+        *sum = (sum.0 + 1, sum.1 + count, sum.2.saturating_add(bytes));
     };
-    for (ranks, figures) in rows {
-        let ranks = ranks.len() as u64;
-        for Collective {
-            group,
-            collective,
-            count,
-            bytes,
-        } in &figures.collectives
-        {
-            add(
-                (group.escape_debug().to_string(), collective),
-                ranks,
-                *count,
-                *bytes,
-            );
+    for figures in inspection.ranks.values() {
+        for one in &figures.collectives {
+            add(&one.group, one.collective, one.count, one.bytes);
         }
         for (name, traffic) in [("SEND", figures.sends), ("RECV", figures.recvs)] {
             if traffic.count > 0 {
-                add((String::new(), name), ranks, traffic.count, traffic.bytes);
+                add("", name, traffic.count, traffic.bytes);
             }
         }
     }
@@ -173,8 +163,16 @@ fn line(text: &mut String, of: &str) {
     let _ = writeln!(text, "{}", of.trim_end());
 }
 
+/// With three decimals, in the unit that suits.
 fn time(ns: u64) -> String {
-    Duration(ns).to_string()
+    let of = |factor: f64, unit: &str| format!("{:.3} {unit}", ns as f64 / factor);
+    match ns {
+        0 => "0".into(),
+        1..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => of(1e3, "us"),
+        1_000_000..1_000_000_000 => of(1e6, "ms"),
+        _ => of(1e9, "s"),
+    }
 }
 
 /// `0-3, 8`.
@@ -195,4 +193,30 @@ fn ranges(ranks: &[u32]) -> String {
     };
     let shown: Vec<String> = parts.iter().take(4).map(show).collect();
     shown.join(",") + if parts.len() > 4 { ",..." } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::chakra::{Node, NodeKind, Trace};
+
+    #[test]
+    fn ranks_alike_share_a_row() {
+        let mut inspection = Inspection::default();
+        for rank in [0, 1, 2, 5] {
+            let mut node = Node::new(0, "c", NodeKind::Comp);
+            node.set_duration_ns(1_500_000);
+            let nodes = vec![node];
+            inspection.add(
+                rank,
+                &Trace {
+                    nodes,
+                    ..Trace::default()
+                },
+            );
+        }
+        let text = text(&inspection, Style::PLAIN);
+        let row: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["0-2,5", "1", "0", "1.500", "ms", "0", "1.500", "ms", "1"]);
+    }
 }

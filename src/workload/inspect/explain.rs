@@ -153,6 +153,7 @@ fn value(attribute: &Attribute) -> String {
     match &attribute.value {
         None => "nothing".into(),
         Some(Value::String(text)) => format!("\"{}\"", shown(text)),
+        Some(Value::Bool(value)) => value.to_string(),
         Some(Value::BoolList(list)) => format!("{:?}", &list[..list.len().min(16)]),
         Some(other) => match (other.as_integer(), other.as_f64()) {
             (Some(number), _) => number.to_string(),

@@ -79,11 +79,7 @@ pub fn import(
         events: &kineto.unwrap_or(&unprofiled).events,
         rank: options.rank,
         world: options.world_size.or(kineto.and_then(|kineto| kineto.world_size)),
-        groups: host
-            .into_iter()
-            .flat_map(|host| &host.groups)
-            .chain(kineto.into_iter().flat_map(|k| &k.groups))
-            .collect(),
+        groups: groups(host, kineto),
         by_external: kineto.map(operators_by_external_id).unwrap_or_default(),
         imported: Imported::default(),
     };
@@ -123,6 +119,17 @@ struct Import<'a> {
     groups: Vec<&'a Group>,
     by_external: HashMap<u64, usize>,
     imported: Imported,
+}
+
+/// Process groups that either trace names; both name the same ones mostly.
+fn groups<'a>(host: Option<&'a Host>, kineto: Option<&'a Kineto>) -> Vec<&'a Group> {
+    let in_host = host.into_iter().flat_map(|host| &host.groups);
+    let all = in_host.chain(kineto.into_iter().flat_map(|kineto| &kineto.groups));
+    let mut by_name: BTreeMap<&str, &Group> = BTreeMap::new();
+    for group in all {
+        by_name.entry(&group.name).or_insert(group);
+    }
+    by_name.into_values().collect()
 }
 
 fn operators_by_external_id(kineto: &Kineto) -> HashMap<u64, usize> {
