@@ -3,6 +3,7 @@
 //! * [`run`]: play a scenario. [`check`], [`plan`], [`schema`]: look at one without playing it.
 //! * [`runs`], [`show`]: what was stored. [`clean`]: undo what a killed run left.
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries.
+//! * [`workload`]: traces: look into them, convert them.
 //! * [`rank`]: one rank's process, started by `genie run`.
 
 pub mod astra;
@@ -14,6 +15,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod show;
+pub mod workload;
 
 use std::io::{self, Write};
 
@@ -49,6 +51,8 @@ enum Command {
     Astra(Box<astra::Args>),
     /// Remove what killed runs have left on this machine, and nothing else.
     Clean(clean::Args),
+    /// Inspect, convert and explain workload traces.
+    Workload(workload::Args),
     /// One rank's process; started by `genie run`.
     #[command(hide = true)]
     Rank(rank::Args),
@@ -74,6 +78,7 @@ pub fn main() -> u8 {
         Command::Show(args) => found(show::run(&args)),
         Command::Astra(args) => astra::run(*args),
         Command::Clean(args) => clean::run(args),
+        Command::Workload(args) => workload::run(args),
         Command::Rank(args) => rank::run(args),
     };
     code as u8

@@ -3,7 +3,8 @@
 //!
 //! * [`terminal`]: the table; [`facts`] above it, its [`columns`]; [`progress`]: the bar on stderr.
 //! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run.
-//! * [`astra`]: the lines of ASTRA-sim. [`list`]: the list of runs. [`style`]: width and colour of an output.
+//! * [`astra`]: the lines of ASTRA-sim. [`workload`]: what is in a trace.
+//! * [`list`]: the list of runs. [`style`]: width and colour of an output.
 
 pub mod astra;
 pub mod columns;
@@ -14,3 +15,4 @@ pub mod live;
 pub mod progress;
 pub mod style;
 pub mod terminal;
+pub mod workload;

@@ -3,10 +3,19 @@
 //! * [`chakra`]: execution traces as ASTRA-sim reads them (`.et` files): types, reader, writer.
 //! * [`graph`]: what a rank executes, as typed nodes, by ASTRA-sim's rules. [`feeder`]: what is ready.
 //! * [`compute`]: how long compute takes. [`groups`]: comm groups. [`memory`]: remote memory and its cost.
+//! * [`json`]: the same as JSON. [`text`]: text workloads of ASTRA-sim 1.0 and SimAI.
+//! * [`msccl`]: MSCCL's algorithms as custom collectives. [`pytorch`]: traces of real jobs.
+//! * [`inspect`]: what is in traces and what is wrong with them. [`error`]: why a file was refused.
 
 pub mod chakra;
 pub mod compute;
+pub mod error;
 pub mod feeder;
 pub mod graph;
 pub mod groups;
+pub mod inspect;
+pub mod json;
 pub mod memory;
+pub mod msccl;
+pub mod pytorch;
+pub mod text;

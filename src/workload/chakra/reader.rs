@@ -1,6 +1,7 @@
 //! Reads traces: message by message, from memory or a stream, gzip or not. Memory grows with what
 //! is really there, never with what a length claims. Every error names file, place and node.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,6 +13,8 @@ use prost::Message as _;
 use super::node::{Metadata, Node, Trace};
 use super::wire;
 
+/// How a gzip file begins (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Protobuf's own limit of one message, bytes.
 const LARGEST_MESSAGE: u64 = (1 << 31) - 1;
 /// How many times its size a gzip file may inflate to; traces of real jobs do 20 to 100 times.
@@ -50,6 +53,26 @@ impl ReadError {
 /// Truncated or corrupt bytes, a node id that comes twice, a node type that the schema has not.
 pub fn read(bytes: &[u8], name: &str) -> Result<Trace, ReadError> {
     Reader::new(bytes, name)?.trace()
+}
+
+/// A gzip file inflated, within the same bound as traces; other bytes as they are.
+///
+/// # Errors
+/// The gzip file is cut off, corrupt, or inflates beyond the bound.
+pub fn inflated<'a>(bytes: &'a [u8], name: &str) -> Result<Cow<'a, [u8]>, ReadError> {
+    if !bytes.starts_with(&GZIP) {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let mut plain = Vec::new();
+    let read = Inflated::new(bytes).read_to_end(&mut plain);
+    read.map_err(|error| ReadError {
+        file: name.to_owned(),
+        offset: plain.len() as u64,
+        node: None,
+        what: unreadable(&error),
+        help: None,
+    })?;
+    Ok(Cow::Owned(plain))
 }
 
 /// Opens a trace file.
@@ -154,7 +177,7 @@ impl<R: BufRead> Reader<R> {
         let Input::Plain(input) = &mut self.input else {
             return Ok(());
         };
-        let begins = input.fill_buf().map(|head| head.starts_with(&[0x1f, 0x8b]));
+        let begins = input.fill_buf().map(|head| head.starts_with(&GZIP));
         if begins.map_err(|error| self.error(0, None, unreadable(&error)))?
             && let Input::Plain(input) = std::mem::replace(&mut self.input, Input::Empty)
         {
