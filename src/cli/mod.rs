@@ -2,6 +2,7 @@
 //!
 //! * [`run`]: play a scenario. [`check`], [`plan`], [`schema`]: look at one without playing it.
 //! * [`runs`], [`show`]: what was stored. [`clean`]: undo what a killed run left.
+//! * [`workload`]: traces: look into them, convert them, generate them.
 //! * [`rank`]: one rank's process, started by `genie run`.
 
 pub mod check;
@@ -12,6 +13,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod show;
+pub mod workload;
 
 use std::io::{self, Write};
 
@@ -45,6 +47,8 @@ enum Command {
     Show(show::ShowArgs),
     /// Remove what killed runs have left on this machine, and nothing else.
     Clean(clean::Args),
+    /// Generate workload traces.
+    Workload(workload::Args),
     /// One rank's process; started by `genie run`.
     #[command(hide = true)]
     Rank(rank::Args),
@@ -69,6 +73,7 @@ pub fn main() -> u8 {
         Command::Runs(args) => found(runs::run(&args)),
         Command::Show(args) => found(show::run(&args)),
         Command::Clean(args) => clean::run(args),
+        Command::Workload(args) => workload::run(args),
         Command::Rank(args) => rank::run(args),
     };
     code as u8
