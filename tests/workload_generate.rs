@@ -49,7 +49,7 @@ fn a_dry_run_says_what_it_would_amount_to_and_writes_nothing() {
     let output = generate(folder.path(), "--model gpt3-175b --ranks 8 --tp 8 --dry-run");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains("gpt3-175b (174.59 B parameters) on 8 h100"),
+        text.contains("gpt3-175b (174.60 B parameters) on 8 h100"),
         "{text}"
     );
     assert!(text.contains("caution: a rank of stage 0 needs about"), "{text}");
