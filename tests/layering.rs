@@ -18,7 +18,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("cli", "testbed", "`run` plays, `rank` is played; exit codes"),
     ("cli", "scenario", "commands load scenarios and plan them"),
     ("cli", "topology", "`plan` and `check` describe networks"),
-    ("cli", "workload", "`workload` inspects and converts traces"),
+    ("cli", "workload", "`workload` inspects, converts and generates traces"),
     ("cli", "network::message", "names of ranks: plain data"),
     ("cli", "system::op", "operations are plain data that everyone may name"),
     ("cli", "genie_emu", "privileges come first in `run`; `clean` undoes what journals list"),

@@ -3,7 +3,7 @@
 //! * [`run`]: play a scenario. [`check`], [`plan`], [`schema`]: look at one without playing it.
 //! * [`runs`], [`show`]: what was stored. [`clean`]: undo what a killed run left.
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries.
-//! * [`workload`]: traces: look into them, convert them.
+//! * [`workload`]: traces: look into them, convert them, generate them.
 //! * [`rank`]: one rank's process, started by `genie run`.
 
 pub mod astra;
@@ -51,7 +51,7 @@ enum Command {
     Astra(Box<astra::Args>),
     /// Remove what killed runs have left on this machine, and nothing else.
     Clean(clean::Args),
-    /// Inspect, convert and explain workload traces.
+    /// Inspect, convert, explain and generate workload traces.
     Workload(workload::Args),
     /// One rank's process; started by `genie run`.
     #[command(hide = true)]

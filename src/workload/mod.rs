@@ -5,12 +5,14 @@
 //! * [`compute`]: how long compute takes. [`groups`]: comm groups. [`memory`]: remote memory and its cost.
 //! * [`json`]: the same as JSON. [`text`]: text workloads of ASTRA-sim 1.0 and SimAI.
 //! * [`msccl`]: MSCCL's algorithms as custom collectives. [`pytorch`]: traces of real jobs.
+//! * [`generate`]: traces of training steps, from shapes of models.
 //! * [`inspect`]: what is in traces and what is wrong with them. [`error`]: why a file was refused.
 
 pub mod chakra;
 pub mod compute;
 pub mod error;
 pub mod feeder;
+pub mod generate;
 pub mod graph;
 pub mod groups;
 pub mod inspect;

@@ -1,8 +1,9 @@
-//! `genie workload`: traces of all formats. [`inspect`], [`convert`] and [`explain`] them; [`input`]
+//! `genie workload`: traces of all formats. [`inspect`], [`convert`], [`explain`] and [`generate`] them; [`input`]
 //! finds and reads the files.
 
 pub mod convert;
 pub mod explain;
+pub mod generate;
 pub mod input;
 pub mod inspect;
 
@@ -26,11 +27,14 @@ enum Command {
     Convert(convert::Args),
     /// Say in words what will be done with a trace or a node, and what is ignored.
     Explain(explain::Args),
+    /// Write Chakra traces of training steps, from the shape of a model and a layout over ranks.
+    Generate(Box<generate::Args>),
 }
 
 /// Runs it; gives the exit code.
 pub fn run(args: Args) -> i32 {
     let done = match args.command {
+        Command::Generate(args) => return generate::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Explain(args) => explain::run(&args),
