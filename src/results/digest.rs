@@ -82,11 +82,11 @@ impl Digest {
     }
 }
 
-/// The text of a manifest with its own digest in place of [`BLANK`].
-pub fn seal(manifest: &str) -> String {
+/// The text of a manifest with its own digest in place of [`BLANK`], and that digest.
+pub fn seal(manifest: &str) -> (String, String) {
     let blank = format!("{OWN}{BLANK}");
     let own = Digest::of(manifest.as_bytes()).sha256;
-    manifest.replacen(&blank, &format!("{OWN}{own}"), 1)
+    (manifest.replacen(&blank, &format!("{OWN}{own}"), 1), own)
 }
 
 /// Whether the manifest is as it was sealed; `None` when it was not.
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_seal_breaks_with_any_byte() {
-        let sealed = seal(&format!("{{\"a\": 1, {OWN}{BLANK}\", \"b\": 2}}"));
+        let (sealed, _) = seal(&format!("{{\"a\": 1, {OWN}{BLANK}\", \"b\": 2}}"));
         assert_eq!(is_sealed(&sealed), Some(true));
         for place in 0..sealed.len() {
             let mut bytes = sealed.clone().into_bytes();

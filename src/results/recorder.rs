@@ -80,6 +80,8 @@ impl Recorder {
 
     fn lose(&mut self, when: &str, error: &FolderError) {
         self.folder = None;
+        self.run.manifest.digests.clear();
+        self.run.manifest.manifest_sha256 = None;
         let loss = format!("results are not fully stored: {error} ({when}); the figures shown are complete");
         self.run.add_caution(loss.clone());
         self.loss = Some(loss);
@@ -165,7 +167,8 @@ impl Folder {
         }
         run.manifest.digests = digests;
         run.manifest.manifest_sha256 = Some(digest::BLANK.into());
-        let text = digest::seal(&manifest_text(&self.path, &run.manifest)?);
+        let (text, own) = digest::seal(&manifest_text(&self.path, &run.manifest)?);
+        run.manifest.manifest_sha256 = Some(own);
         replace(&self.path, "manifest.json", &text)
     }
 

@@ -386,14 +386,13 @@ impl Row {
     fn single_runs_floor(&self, sides: [&Side<'_>; 2]) -> f64 {
         let figures = sides.map(|side| side.figures(&self.key));
         let repetitions = figures.map(medians);
-        // The side that the link bounds less decides.
         let all = figures.into_iter().flatten();
-        let least = all.min_by(|x, y| {
+        let most = all.max_by(|x, y| {
             let share = |figure: &Figure| figure.link_share.unwrap_or(0.0);
             share(x).total_cmp(&share(y))
         });
         let foreign = sides.iter().any(|side| side.foreign);
-        least.map_or(noise::LEAST, |figure| {
+        most.map_or(noise::LEAST, |figure| {
             noise::of_single_runs([&repetitions[0], &repetitions[1]], figure, foreign)
         })
     }
@@ -436,7 +435,8 @@ fn correct(rows: &mut [&mut Row], place: usize, unit: Unit, options: &Options) -
     };
     let (first, other) = sizes(&tested[0]);
     let together = unit == Unit::Repetition && tested.iter().all(|row| sizes(row) == (first, other));
-    let hopeless = smallest_p(first, other) * p.len() as f64 >= options.alpha;
+    // Holm could prove nothing, or at most rows whose samples are wholly apart.
+    let hopeless = 2.0 * smallest_p(first, other) * p.len() as f64 >= options.alpha;
     let positive = |cell: &Option<Cell>| {
         cell.iter()
             .all(|cell| cell.values.iter().all(|value| *value > 0.0))
@@ -534,7 +534,7 @@ fn notes(comparison: &Comparison, series: &[Series]) -> Vec<String> {
     if joint {
         notes.push(
             "p is corrected by dealing the repetitions out anew with all rows together (Westfall and Young): with so few \
-             repetitions and so many rows Holm's correction cannot prove anything"
+             repetitions and so many rows Holm's correction proves next to nothing"
                 .into(),
         );
     }

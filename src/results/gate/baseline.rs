@@ -11,7 +11,7 @@ use crate::results::diff::series::{Field, Key, Value};
 /// The format of baselines that this genie writes; it reads all up to this.
 pub const FORMAT: u32 = 1;
 /// A link's share below this is more the machine's than the network's, and is not pinned.
-const PINNED: f64 = 0.8;
+const PINNED: f64 = 0.9;
 
 /// A baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -12,7 +12,8 @@ const LAGS: usize = 2000;
 
 /// The medians of blocks of consecutive samples. As many blocks as the dependence allows, 20 at most.
 pub fn block_medians(samples: &[f64]) -> Vec<f64> {
-    let length = (2.0 * dependence(samples)).ceil().max(1.0) as usize;
+    // Independent samples are their own blocks; others need about twice the time of their dependence.
+    let length = (2.0 * dependence(samples) - 1.0).ceil().max(1.0) as usize;
     let blocks = (samples.len() / length).clamp(usize::from(!samples.is_empty()), BLOCKS);
     let cut = |block: usize| block * samples.len() / blocks;
     (0..blocks)
