@@ -328,7 +328,7 @@ fn measured(cell: &Cell) -> String {
     }
 }
 
-/// The change, or `~` when nothing is proven; and by what test.
+/// The change, or `~` when nothing is proven; its bounds, and by what test.
 fn changed(change: Option<Change>, samples: [usize; 2]) -> (String, String) {
     let Some(change) = change else {
         return ("-".into(), String::new());
@@ -338,10 +338,14 @@ fn changed(change: Option<Change>, samples: [usize; 2]) -> (String, String) {
         Some(p) => format!("(p={p:.3} n={}+{})", samples[0], samples[1]),
         None => String::new(),
     };
+    let bounds = match (change.low, change.high) {
+        (Some(low), Some(high)) => format!("{:+.2}% to {:+.2}% ", low * 100.0, high * 100.0),
+        _ => String::new(),
+    };
     match change.verdict {
         Verdict::Unproven if change.p_corrected.is_none() => ("~".into(), format!("({percent}, not tested)")),
         Verdict::Unproven => ("~".into(), test),
-        _ => (percent, test),
+        _ => (percent, bounds + &test),
     }
 }
 

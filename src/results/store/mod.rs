@@ -222,7 +222,7 @@ impl Store {
     pub fn select(&self, selector: &Selector) -> Result<Vec<PathBuf>, StoreError> {
         let folders = match &selector.which {
             Which::Latest(back) => self.latest(*back)?,
-            Which::Named(text) => self.named(text)?,
+            Which::Named(text) => self.with_repetitions(&self.named(text)?)?,
             Which::Path(path) => vec![path.clone()],
         };
         match selector.repetition {
@@ -237,16 +237,20 @@ impl Store {
         }
     }
 
-    /// The folder of the one run that `text` names; of repetitions, the last.
+    /// The folder of the one run that `text` names: of repetitions the first, which names them, or
+    /// the newest if that is asked for.
     ///
     /// # Errors
     /// As [`Store::select`].
     pub fn find(&self, text: &str) -> Result<PathBuf, StoreError> {
-        let found = self.select(&text.parse()?)?.pop();
-        found.ok_or_else(|| self.empty())
+        let selector: Selector = text.parse()?;
+        match (&selector.which, selector.repetition) {
+            (Which::Named(name), None) => Ok(self.root.join(self.named(name)?.as_str())),
+            _ => self.select(&selector)?.pop().ok_or_else(|| self.empty()),
+        }
     }
 
-    /// Finds and reads a run; of repetitions, the last.
+    /// Finds and reads a run, as [`Store::find`] does.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -293,15 +297,15 @@ impl Store {
     }
 
     /// By id, then by tag, then by the beginning of an id.
-    fn named(&self, text: &str) -> Result<Vec<PathBuf>, StoreError> {
+    fn named(&self, text: &str) -> Result<RunId, StoreError> {
         let ids = self.ids()?;
         let tags = self.tags();
         if let Some(id) = ids.iter().find(|id| id.as_str() == text) {
-            return self.with_repetitions(id);
+            return Ok(id.clone());
         }
         if let Some(id) = tags.get(text) {
             return match ids.contains(id) {
-                true => self.with_repetitions(id),
+                true => Ok(id.clone()),
                 false => Err(StoreError::Dangling {
                     tag: text.into(),
                     id: id.clone(),
@@ -316,7 +320,7 @@ impl Store {
             candidates = ids.iter().filter(|id| id.begins_with(text)).cloned().collect();
         }
         match candidates.as_slice() {
-            [id] => self.with_repetitions(id),
+            [id] => Ok(id.clone()),
             [] => Err(StoreError::Unknown {
                 text: text.into(),
                 path: self.root.clone(),
