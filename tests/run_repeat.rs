@@ -30,7 +30,10 @@ fn genie(folder: &Path, arguments: &[&str]) -> Output {
 /// Standard output of what must succeed.
 fn done(folder: &Path, arguments: &[&str]) -> String {
     let output = genie(folder, arguments);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{arguments:?}: {out}{err}");
     out.into_owned()
 }
@@ -60,7 +63,10 @@ fn repetitions_are_runs_that_belong_together() {
     done(at, &["tag", "latest~1", "before"]);
     done(at, &["pin", "latest"]);
     let table = done(at, &["runs", "--verify"]);
-    assert!(table.contains("repeated 3/3") && table.contains("before") && table.contains("(pinned)"), "{table}");
+    assert!(
+        table.contains("repeated 3/3") && table.contains("before") && table.contains("(pinned)"),
+        "{table}"
+    );
     let diff = json(&done(at, &["diff", "before", "latest", "--json"]));
     assert_eq!(diff["sample"], "repetition");
     assert_eq!(diff["rows"].as_array().unwrap().len(), 2);
@@ -73,7 +79,12 @@ fn repetitions_are_runs_that_belong_together() {
     }
     assert_eq!(genie(at, &["diff", "before", "nothing"]).status.code(), Some(2));
     assert_eq!(genie(at, &["diff", "before"]).status.code(), Some(2));
-    assert_eq!(genie(at, &["diff", "before", "latest", "--op", "barrier"]).status.code(), Some(2));
+    assert_eq!(
+        genie(at, &["diff", "before", "latest", "--op", "barrier"])
+            .status
+            .code(),
+        Some(2)
+    );
 
     done(at, &["export", "before", "-o", "runs.zip"]);
     let imported = done(at, &["import", "runs.zip", "--results", "other"]);
@@ -81,7 +92,10 @@ fn repetitions_are_runs_that_belong_together() {
     let shown = json(&done(at, &["show", "latest#1", "--json", "--results", "other"]));
     assert_eq!(shown["run_id"], object["group"]);
     let pruned = done(at, &["prune", "--keep", "0"]);
-    assert!(pruned.starts_with("0 of 2 runs"), "tagged and pinned runs stay: {pruned}");
+    assert!(
+        pruned.starts_with("0 of 2 runs"),
+        "tagged and pinned runs stay: {pruned}"
+    );
     done(at, &["tag", "--delete", "before"]);
     done(at, &["prune", "--keep", "0"]);
     assert_eq!(json(&done(at, &["runs", "--json"])).as_array().unwrap().len(), 2);
@@ -106,6 +120,9 @@ fn a_run_can_be_held_against_a_baseline_at_once() {
     baseline(1e-6);
     let output = genie(at, &["run", "x.toml", "--json", "--gate", "./b.toml"]);
     assert_eq!(output.status.code(), Some(7));
-    assert_eq!(json(&String::from_utf8_lossy(&output.stdout))["status"], "completed");
+    assert_eq!(
+        json(&String::from_utf8_lossy(&output.stdout))["status"],
+        "completed"
+    );
     assert!(String::from_utf8_lossy(&output.stderr).contains("regression in 1 of 1 figures"));
 }

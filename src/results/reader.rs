@@ -87,11 +87,12 @@ struct ListedPlan {
 
 impl Header {
     /// As it stands now: a run that says it is running is, if its process is.
-    pub fn now(mut self) -> Header {
-        if let Some(process) = &self.process {
-            self.status = now(self.status, process);
+    pub fn now(self) -> Header {
+        let status = self.process.as_ref().map(|process| now(self.status, process));
+        Header {
+            status: status.unwrap_or(self.status),
+            ..self
         }
-        self
     }
 }
 

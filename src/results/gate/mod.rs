@@ -56,7 +56,8 @@ pub struct Judged {
     pub limit: f64,
     /// The median of what was measured; `None` when missing.
     pub median: Option<f64>,
-    /// Bounds of the median; the smallest and largest figure where there are too few for bounds.
+    /// Bounds of the median; where there are too few figures for bounds, the smallest and largest, from
+    /// four on without the outermost.
     pub spread: Option<(f64, f64)>,
     /// How many figures.
     pub samples: usize,
@@ -138,7 +139,12 @@ fn one(key: Key, metric: Metric, baseline: f64, threshold: Threshold, values: &[
     let ordered = sorted(values);
     let median = median_of_sorted(&ordered);
     let bounds = interval(&ordered, CONFIDENCE);
-    let range = ordered.first().copied().zip(ordered.last().copied());
+    // Too few for bounds: all of them, from four on without the outermost.
+    let out = usize::from(ordered.len() > 3);
+    let range = ordered
+        .get(out)
+        .copied()
+        .zip(ordered.iter().rev().nth(out).copied());
     let spread = range.map(|(least, most)| (bounds.low.unwrap_or(least), bounds.high.unwrap_or(most)));
     let allowance = baseline.abs() * threshold.tolerance;
     // From here on more is better.
@@ -192,6 +198,7 @@ mod tests {
             (Higher, &[0.90, 0.91, 0.92], Outcome::Regression),
             (Higher, &[1.2], Outcome::Improved),
             (Higher, &[0.8, 0.99, 1.1], Outcome::TooNoisy),
+            (Higher, &[0.5, 0.99, 1.0, 1.0, 1.01], Outcome::Pass),
             (Higher, &[0.94, 0.949, 0.96], Outcome::Regression),
             (Lower, &[1.04], Outcome::Pass),
             (Lower, &[1.06, 1.07], Outcome::Regression),

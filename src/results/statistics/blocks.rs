@@ -7,6 +7,8 @@ use super::median::median;
 
 /// Blocks at most: more would only be shorter.
 const BLOCKS: usize = 20;
+/// Of fewer samples the dependence cannot be told.
+const FEW: usize = 20;
 /// Longest lag that is looked at.
 const LAGS: usize = 2000;
 
@@ -22,11 +24,11 @@ pub fn block_medians(samples: &[f64]) -> Vec<f64> {
 }
 
 /// The integrated autocorrelation time: how many samples in a row say as much as one independent
-/// sample; 1 for independent ones. Sums autocorrelations in pairs while a pair is positive (Geyer,
+/// sample; 1 for independent ones and for fewer than 20. Sums autocorrelations in pairs while a pair is positive (Geyer,
 /// Statistical Science 7, 1992), of ranks, so that a single slow iteration does not hide the rest.
 pub fn dependence(samples: &[f64]) -> f64 {
     let n = samples.len();
-    if n < 4 {
+    if n < FEW {
         return 1.0;
     }
     let ranks = centred_ranks(samples);

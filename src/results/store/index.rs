@@ -81,12 +81,11 @@ pub(super) fn entries(root: &Path, ids: Vec<RunId>) -> Vec<Entry> {
     if fresh > damaged || before + damaged != found.len() {
         save(root, &found, &stamps);
     }
-    for entry in &mut found {
-        if let Ok(header) = &mut entry.header {
-            *header = header.clone().now();
-        }
-    }
-    found
+    let now = |entry: Entry| Entry {
+        header: entry.header.map(Header::now),
+        ..entry
+    };
+    found.into_iter().map(now).collect()
 }
 
 fn read(root: &Path, id: RunId) -> Entry {

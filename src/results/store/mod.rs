@@ -192,14 +192,14 @@ impl Store {
     pub fn list(&self) -> Result<Vec<Entry>, StoreError> {
         let mut entries = index::entries(&self.root, self.ids()?);
         // Ids have whole seconds; manifests tell runs of the same second apart.
-        let started = |entry: &Entry| {
-            let header = entry.header.as_ref();
-            header.map(|header| header.started_at.clone()).unwrap_or_default()
-        };
-        entries.sort_by_cached_key(|entry| {
-            let second = entry.id.as_str()[..15].to_owned();
-            (second, started(entry), entry.id.clone())
-        });
+        fn place(entry: &Entry) -> (&str, &str, &RunId) {
+            let started = entry
+                .header
+                .as_ref()
+                .map_or("", |header| header.started_at.as_str());
+            (&entry.id.as_str()[..15], started, &entry.id)
+        }
+        entries.sort_by(|a, b| place(a).cmp(&place(b)));
         Ok(entries)
     }
 

@@ -25,14 +25,29 @@ impl UniquePrefixes {
     /// How many characters of the random part tell `id` from all others.
     pub fn length(&self, id: &RunId) -> usize {
         let short = id.short();
-        let unique = |length: &usize| {
-            let prefix = &short[..*length];
-            // The run itself begins so once, by its random part; its whole id may too.
-            let own = 1 + usize::from(id.as_str().starts_with(prefix));
-            beginning(&self.shorts, prefix) + beginning(&self.ids, prefix) <= own
-        };
-        (1..short.len()).find(unique).unwrap_or(short.len())
+        let place = self.shorts.partition_point(|other| other.as_str() < short);
+        // The neighbours in order share the most with it.
+        let neighbours = [place.checked_sub(1), Some(place + 1)];
+        let shared = neighbours
+            .into_iter()
+            .flatten()
+            .filter_map(|place| self.shorts.get(place));
+        let mut length = 1 + shared.map(|other| common(short, other)).max().unwrap_or(0);
+        // A whole id may begin so too; the run's own does no harm.
+        while length < short.len() {
+            let prefix = &short[..length];
+            if beginning(&self.ids, prefix) <= usize::from(id.as_str().starts_with(prefix)) {
+                break;
+            }
+            length += 1;
+        }
+        length.min(short.len())
     }
+}
+
+/// How many characters two texts begin with alike.
+fn common(a: &str, b: &str) -> usize {
+    a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count()
 }
 
 /// How many of sorted texts begin with `prefix`.
