@@ -18,7 +18,11 @@ use zip::write::SimpleFileOptions;
 
 fn stored(results: &Path, id: &str) -> PathBuf {
     let plan = made::plan();
-    let run = Run::new(id.parse().unwrap(), plan.clone(), made::environment());
+    let run = Run::new(
+        id.parse().expect("it is there"),
+        plan.clone(),
+        made::environment(),
+    );
     let mut recorder = Recorder::start(results, run);
     made::completed(&plan)
         .iter()
@@ -30,7 +34,7 @@ fn stored(results: &Path, id: &str) -> PathBuf {
 const ID: &str = "20261122-153254-k3v9x";
 
 fn id() -> RunId {
-    ID.parse().unwrap()
+    ID.parse().expect("it is there")
 }
 
 #[test]
@@ -228,36 +232,37 @@ fn damaged_and_running_runs_are_not_exported() {
 
 /// An archive with this list (or one that fits the files) and these entries.
 fn forged(list: Option<&str>, entries: &[(&str, &[u8])]) -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let mut zip = zip::ZipWriter::new(file.reopen().unwrap());
+    let file = tempfile::NamedTempFile::new().expect("it is there");
+    let mut zip = zip::ZipWriter::new(file.reopen().expect("it is there"));
     let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
     let mut files = serde_json::Map::new();
     for (name, bytes) in entries {
-        let digest = serde_json::to_value(Digest::of(bytes)).unwrap();
+        let digest = serde_json::to_value(Digest::of(bytes)).expect("it is there");
         let name = name
             .rsplit_once(&format!("{ID}/"))
             .map_or(*name, |(_, name)| name);
         files.insert(name.into(), digest);
     }
     let fitting = serde_json::json!({"format": 1, "runs": {ID: files}}).to_string();
-    zip.start_file("genie-runs.json", options).unwrap();
-    zip.write_all(list.unwrap_or(&fitting).as_bytes()).unwrap();
+    zip.start_file("genie-runs.json", options).expect("it is there");
+    zip.write_all(list.unwrap_or(&fitting).as_bytes())
+        .expect("it is there");
     for (name, bytes) in entries {
-        zip.start_file(*name, options).unwrap();
-        zip.write_all(bytes).unwrap();
+        zip.start_file(*name, options).expect("it is there");
+        zip.write_all(bytes).expect("it is there");
     }
-    zip.finish().unwrap();
+    zip.finish().expect("it is there");
     file
 }
 
 /// What an import of it says; nothing may be left, in the store or beside it.
 fn refused(archive: &Path) -> String {
-    let around = tempfile::tempdir().unwrap();
+    let around = tempfile::tempdir().expect("it is there");
     let store = Store::new(around.path().join("results"));
-    let error = archive::import(&store, archive).unwrap_err();
-    assert!(store.list().unwrap().is_empty());
+    let error = archive::import(&store, archive).expect_err("it is refused");
+    assert!(store.list().expect("it is there").is_empty());
     assert!(
-        fs::read_dir(around.path()).unwrap().count() <= 1,
+        fs::read_dir(around.path()).expect("it is there").count() <= 1,
         "nothing beside the store"
     );
     error.to_string()

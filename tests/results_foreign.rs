@@ -6,14 +6,14 @@ use genie::results::diff::foreign::{self, ForeignError};
 use genie::results::diff::{Field, Metric, Options, Series, compare};
 
 fn read(text: &str, metric: Metric) -> Result<Series, ForeignError> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), text).unwrap();
+    let file = tempfile::NamedTempFile::new().expect("it is there");
+    fs::write(file.path(), text).expect("it is there");
     foreign::series("x", file.path(), metric)
 }
 
 /// (op, bytes, samples) of each figure.
 fn figures(text: &str, metric: Metric) -> Vec<(String, String, Vec<f64>)> {
-    let series = read(text, metric).unwrap();
+    let series = read(text, metric).expect("it is there");
     let text = |figure: &genie::results::diff::series::Figure, field| {
         figure
             .key

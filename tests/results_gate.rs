@@ -16,7 +16,11 @@ use results_fixture as made;
 fn stored(results: &Path, id: &str, plan: &Plan, factor: f64, spread: f64) {
     let mut recorder = Recorder::start(
         results,
-        Run::new(id.parse().unwrap(), plan.clone(), made::environment()),
+        Run::new(
+            id.parse().expect("it is there"),
+            plan.clone(),
+            made::environment(),
+        ),
     );
     for mut event in made::completed(plan) {
         if let Event::OpFinished(record) = &mut event

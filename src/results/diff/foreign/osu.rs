@@ -20,7 +20,7 @@ pub fn text(text: &str) -> Option<Parsed> {
         }
     }
     op.as_ref()?;
-    if parsed.rows.iter().any(|row| blocks(row)) {
+    if parsed.rows.iter().any(blocks) {
         parsed.cautions.push(
             "OSU counts one rank's block where nccl-tests and genie count all ranks' for all-gather, reduce-scatter, \
              all-to-all, gather and scatter"
