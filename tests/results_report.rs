@@ -147,7 +147,7 @@ fn live_output_and_show_are_the_same() {
     }
     drop((live, programs));
     assert_eq!(recorder.loss(), None);
-    let stored = Store::new(results.path()).open("k3").unwrap();
+    let (_, stored) = Store::new(results.path()).open("k3").unwrap();
     let mut shown = Vec::new();
     terminal::show(&mut shown, &stored, recorder.stored(), Style::PLAIN).unwrap();
     assert_eq!(String::from_utf8(rows), String::from_utf8(shown));

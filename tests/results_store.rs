@@ -9,7 +9,7 @@ use std::process::Command;
 use genie::event::{Event, RankLoss, Status};
 use genie::report::list;
 use genie::report::style::Style;
-use genie::results::store::FindError;
+use genie::results::store::{StoreError, UniquePrefixes};
 use genie::results::summary::Row;
 use genie::results::{Recorder, Run, RunId, State, Store, columns, csv, tables};
 use genie::scenario::plan::Plan;
@@ -35,7 +35,7 @@ fn a_run_reads_back_as_it_was() {
     let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
     let recorder = record(results.path(), made::run(plan.clone()), &made::completed(&plan));
     assert_eq!(recorder.loss(), None);
-    let read = Store::new(results.path()).open("latest").unwrap();
+    let (_, read) = Store::new(results.path()).open("latest").unwrap();
     let run = recorder.run();
     assert_eq!(read.manifest, run.manifest);
     assert_eq!(
@@ -138,7 +138,7 @@ fn rank_lost(what: &str) -> Event {
 fn runs_are_found_by_any_unique_beginning() {
     let results = tempfile::tempdir().unwrap();
     let store = Store::new(results.path());
-    assert!(matches!(store.find("latest"), Err(FindError::Empty { .. })));
+    assert!(matches!(store.find("latest"), Err(StoreError::Empty { .. })));
     let ids = [
         "20261121-080000-k3v9x",
         "20261122-153254-k3000",
@@ -159,7 +159,7 @@ fn runs_are_found_by_any_unique_beginning() {
         ("a", ids[2]),
         ("latest", ids[2]),
     ] {
-        assert_eq!(store.find(text).unwrap().as_str(), id, "{text}");
+        assert_eq!(store.find(text).unwrap(), results.path().join(id), "{text}");
     }
     let ambiguous = store.find("k3").unwrap_err();
     assert_eq!(ambiguous.to_string(), "`k3` is the beginning of 2 runs");
@@ -167,7 +167,7 @@ fn runs_are_found_by_any_unique_beginning() {
         ambiguous.help(),
         "it can be 20261121-080000-k3v9x, 20261122-153254-k3000"
     );
-    assert!(matches!(store.find(""), Err(FindError::Unknown { .. })));
+    assert!(matches!(store.find(""), Err(StoreError::Unknown { .. })));
     let unknown = store.find("k3v9z").unwrap_err();
     assert!(
         unknown
@@ -196,9 +196,11 @@ fn runs_of_one_second_are_in_order_of_their_start() {
             &[started, made::finished(Status::Failed, None, 3)],
         );
     }
-    assert_eq!(
-        Store::new(results.path()).find("latest").unwrap().short(),
-        "a0000"
+    assert!(
+        Store::new(results.path())
+            .find("latest")
+            .unwrap()
+            .ends_with("20261122-153254-a0000")
     );
 }
 
@@ -220,21 +222,21 @@ fn damaged_folders_are_listed_with_the_reason() {
     fs::write(newer.join("manifest.json"), "{\"format\": 9}").unwrap();
 
     let store = Store::new(results.path());
-    let entries = store.list().unwrap();
+    let listing = store.listing().unwrap();
     let mut out = Vec::new();
-    list::table(&mut out, &entries, Style::PLAIN).unwrap();
+    list::table(&mut out, &listing, Style::PLAIN).unwrap();
     let text = String::from_utf8(out)
         .unwrap()
         .replace(&results.path().display().to_string(), "RESULTS");
     insta::assert_snapshot!("runs", text);
-    let json: serde_json::Value = serde_json::from_str(&list::json(&entries)).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&list::json(&listing)).unwrap();
     assert_eq!(json[0]["status"], "completed");
     assert_eq!(json[3]["status"], "damaged");
     assert_eq!(
         json[3]["damage"],
         "its format is 9, this genie reads formats up to 1"
     );
-    assert!(matches!(store.open("n0"), Err(FindError::Damaged { .. })));
+    assert!(matches!(store.open("n0"), Err(StoreError::Damaged { .. })));
 }
 
 #[test]
@@ -247,11 +249,12 @@ fn damaged_tables_cost_their_rows_and_a_caution() {
         .replace("1,all-reduce,ring", "one,all-reduce,ring");
     fs::write(&ops, text).unwrap();
     fs::remove_file(recorder.path().join("links.csv")).unwrap();
-    let run = Store::new(results.path()).open("k3v9x").unwrap();
+    let (_, run) = Store::new(results.path()).open("k3v9x").unwrap();
     assert_eq!(run.rows.len(), plan.ops.len() - 1);
     assert_eq!(
         run.manifest.cautions,
         [
+            "ops.csv is not as it was written: 1482 bytes instead of 1480",
             "links.csv cannot be read: No such file or directory (os error 2)",
             "row 2 of ops.csv is left out: `one` is not a value of `index`",
         ]
@@ -267,7 +270,7 @@ fn a_run_whose_process_died_is_interrupted() {
     let recorder = record(results.path(), made::run(plan.clone()), &events[..cut]);
     let store = Store::new(results.path());
     assert_eq!(
-        store.open("k3").unwrap().manifest.status,
+        store.open("k3").unwrap().1.manifest.status,
         State::Running,
         "this process lives"
     );
@@ -281,7 +284,7 @@ fn a_run_whose_process_died_is_interrupted() {
     let text = fs::read_to_string(&ops).unwrap();
     fs::write(&ops, &text[..text.len() - 7]).unwrap();
 
-    let run = store.open("k3").unwrap();
+    let (_, run) = store.open("k3").unwrap();
     assert_eq!(run.manifest.status, State::Interrupted);
     assert!(run.manifest.reason.as_ref().unwrap().starts_with("interrupted"));
     assert_eq!(run.rows.len(), plan.ops.len() - 1, "the last line was torn");
@@ -386,7 +389,7 @@ fn a_disk_that_runs_full() {
     }
     let recorder = record(results.path(), made::run(plan.clone()), &events);
     assert_lost(&recorder, &plan, "No space left on device");
-    let kept = Store::new(results.path()).open("latest").unwrap();
+    let (_, kept) = Store::new(results.path()).open("latest").unwrap();
     assert_eq!(kept.rows, [], "no row without its iterations");
 }
 
@@ -397,12 +400,13 @@ fn a_device_that_is_full() {
     let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
     let mut recorder = Recorder::start(results.path(), made::run(plan.clone()));
     // The end of the run replaces ranks.csv by way of this name.
-    symlink("/dev/full", recorder.path().join(".ranks.csv.new")).unwrap();
+    let half = format!(".ranks.csv.{}.new", std::process::id());
+    symlink("/dev/full", recorder.path().join(half)).unwrap();
     made::completed(&plan)
         .iter()
         .for_each(|event| recorder.record(event));
     assert_lost(&recorder, &plan, "No space left on device");
-    let kept = Store::new(results.path()).open("latest").unwrap();
+    let (_, kept) = Store::new(results.path()).open("latest").unwrap();
     assert_eq!(kept.manifest.status, State::Completed, "the manifest had room");
     assert!(
         kept.manifest
@@ -420,7 +424,8 @@ fn ids_that_can_be_typed_are_short() {
         id("20261122-153255-k3000"),
         id("20261122-153256-20abc"),
     ];
-    let shortest = |id: &RunId| genie::results::store::unique_prefix(id, &all);
+    let prefixes = UniquePrefixes::of(&all);
+    let shortest = |id: &RunId| prefixes.length(id);
     assert_eq!(shortest(&all[0]), 3, "k3v");
     assert_eq!(shortest(&all[2]), 3, "20a: all ids begin with 20");
 }

@@ -1,7 +1,8 @@
 //! The command line: flags are parsed to plain data here, one file per sub-command does the work.
 //!
 //! * [`run`]: play a scenario. [`check`], [`plan`], [`schema`]: look at one without playing it.
-//! * [`runs`], [`show`]: what was stored. [`clean`]: undo what a killed run left.
+//! * [`runs`], [`show`], [`diff`], [`gate`]: what was stored, compared. [`tag`], [`prune`], [`export`]:
+//!   the store itself. [`clean`]: undo what a killed run left.
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries.
 //! * [`workload`]: traces: look into them, convert them, generate them.
 //! * [`rank`]: one rank's process, started by `genie run`.
@@ -9,19 +10,25 @@
 pub mod astra;
 pub mod check;
 pub mod clean;
+pub mod diff;
+pub mod export;
+pub mod gate;
 pub mod plan;
+pub mod prune;
 pub mod rank;
 pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod show;
+pub mod tag;
 pub mod workload;
 
 use std::io::{self, Write};
 
 use clap::{Parser, Subcommand};
 
-use crate::results::store::FindError;
+use crate::results::store::{Selector, StoreError};
+use crate::results::{RunId, Store};
 use crate::testbed::exit;
 
 /// Plays the network traffic of machine-learning jobs from CPUs, over real or emulated networks.
@@ -49,6 +56,21 @@ enum Command {
     Show(show::ShowArgs),
     /// Simulate Chakra traces with ASTRA-sim's files, flags and answers.
     Astra(Box<astra::Args>),
+    /// Compare runs: medians, intervals, and what of it is proven.
+    Diff(diff::Args),
+    /// Hold a run against a baseline, for CI.
+    #[command(after_help = exit::HELP)]
+    Gate(gate::Args),
+    /// Give a run a name, or list and remove names.
+    Tag(tag::TagArgs),
+    /// Keep runs whatever the limits of `genie prune`.
+    Pin(tag::PinArgs),
+    /// Delete runs beyond limits.
+    Prune(prune::Args),
+    /// Put runs into one file.
+    Export(export::ExportArgs),
+    /// Take in runs that were exported.
+    Import(export::ImportArgs),
     /// Remove what killed runs have left on this machine, and nothing else.
     Clean(clean::Args),
     /// Inspect, convert, explain and generate workload traces.
@@ -77,6 +99,13 @@ pub fn main() -> u8 {
         Command::Runs(args) => found(runs::run(&args)),
         Command::Show(args) => found(show::run(&args)),
         Command::Astra(args) => astra::run(*args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Gate(args) => gate::run(&args),
+        Command::Tag(args) => tag::tag(&args),
+        Command::Pin(args) => tag::pin(&args),
+        Command::Prune(args) => prune::run(&args),
+        Command::Export(args) => export::export(&args),
+        Command::Import(args) => export::import(&args),
         Command::Clean(args) => clean::run(args),
         Command::Workload(args) => workload::run(args),
         Command::Rank(args) => rank::run(args),
@@ -85,14 +114,40 @@ pub fn main() -> u8 {
 }
 
 /// Exit code of a look into the store.
-fn found(result: Result<(), FindError>) -> i32 {
+fn found(result: Result<(), StoreError>) -> i32 {
     match result {
         Ok(()) => exit::OK,
-        Err(error) => {
-            complain(&format!("{error}\nhelp: {}", error.help()));
-            exit::USAGE
+        Err(error) => refused(&error, &error.help()),
+    }
+}
+
+/// Exit code of what needs no word when it was done.
+fn told<T, E: std::error::Error>(result: Result<T, E>, help: fn(&E) -> &'static str) -> i32 {
+    match result {
+        Ok(_) => exit::OK,
+        Err(error) => refused(&error, help(&error)),
+    }
+}
+
+/// Says why something was not done, and what to do about it.
+fn refused(error: &impl std::error::Error, help: &str) -> i32 {
+    complain(&format!("{error}\nhelp: {help}"));
+    exit::USAGE
+}
+
+/// The runs that selectors name, each once; at least one.
+fn ids(store: &Store, selectors: &[String]) -> Result<Vec<RunId>, i32> {
+    let mut ids = Vec::new();
+    for text in selectors {
+        let named = text.parse::<Selector>().map_err(StoreError::from);
+        let named = named.and_then(|selector| store.ids_of(&selector));
+        for id in named.map_err(|error| refused(&error, &error.help()))? {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
         }
     }
+    Ok(ids)
 }
 
 /// Prints an error as `genie` always does.

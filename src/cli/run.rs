@@ -1,13 +1,16 @@
 //! `genie run FILE`: plays a scenario, shows rows as they finish, stores the run.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use genie_emu::{journal, privilege};
 
 use crate::event::Event;
+use crate::report::json;
 use crate::report::live::{Live, Output};
 use crate::report::style::Style;
+use crate::results::run::Repetition;
 use crate::results::{Environment, Recorder, Run, RunId};
 use crate::scenario;
 use crate::scenario::plan::{FabricKind, Plan};
@@ -30,6 +33,13 @@ pub struct Args {
     /// No progress bar.
     #[arg(long, short)]
     quiet: bool,
+    /// Play it so many times, each a run of its own with fresh connections: what `genie diff` takes as
+    /// samples.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+    /// Hold the run against a baseline, as `genie gate` does.
+    #[arg(long, value_name = "BASELINE")]
+    gate: Option<String>,
 }
 
 /// Plays the scenario.
@@ -57,15 +67,83 @@ pub fn run(args: Args) -> i32 {
     }
     // What a killed run has left is undone now; what cannot be is no reason not to run.
     let left = journal::clean_dead().map_or_else(|e| vec![e.to_string()], |report| report.failed);
+    let code = match args.repeat {
+        1 => play(&args, &plan, None, started, &left, &mut io::stdout()),
+        _ => repeat(&args, &plan, &left),
+    };
+    match code {
+        Played {
+            code: exit::OK,
+            id,
+            stored,
+        } => gate(&args, &id, stored),
+        Played { code, .. } => code,
+    }
+}
+
+/// What became of a run.
+struct Played {
+    code: i32,
+    /// Its id; of repetitions, the first's, which names them all.
+    id: RunId,
+    stored: bool,
+}
+
+/// Plays it several times; ends with the first that does not complete.
+fn repeat(args: &Args, plan: &Plan, left: &[String]) -> Played {
+    let (mut first, mut objects) = (None::<Played>, Vec::new());
+    for number in 1..=args.repeat {
+        let place = (first.as_ref().map(|first| first.id.clone()), number);
+        let mut object = Vec::new();
+        let played = match args.json {
+            true => play(args, plan, Some(place), Instant::now(), left, &mut object),
+            false => play(args, plan, Some(place), Instant::now(), left, &mut io::stdout()),
+        };
+        objects.push(String::from_utf8_lossy(&object).into_owned());
+        let code = played.code;
+        let stored = played.stored;
+        let first = first.get_or_insert(played);
+        (first.code, first.stored) = (code, first.stored && stored);
+        if code != exit::OK {
+            break;
+        }
+    }
+    let played = first.expect("there is at least one repetition");
+    match args.json {
+        true => super::print(&json::repetitions(&played.id, &objects)),
+        false => super::print(&format!(
+            "# {} of {} repetitions; `genie diff {} ...` takes them as samples\n",
+            objects.len(),
+            args.repeat,
+            played.id.short()
+        )),
+    }
+    played
+}
+
+/// Plays it once, as a repetition of the run that is given, if one is.
+fn play(
+    args: &Args,
+    plan: &Plan,
+    repetition: Option<(Option<RunId>, u32)>,
+    started: Instant,
+    left: &[String],
+    out: &mut dyn Write,
+) -> Played {
     let id = RunId::now();
-    let stored = Run::new(id.clone(), plan.clone(), Environment::capture());
+    let mut stored = Run::new(id.clone(), plan.clone(), Environment::capture());
+    stored.manifest.repetition = repetition.map(|(group, number)| Repetition {
+        group: group.unwrap_or_else(|| id.clone()),
+        number,
+        of: args.repeat,
+    });
     let mut recorder = Recorder::start(&args.results, stored);
     let output = if args.json {
         Output::Json
     } else {
         Output::Table(Style::of_stdout())
     };
-    let mut live = Live::stdout(recorder.run(), output, args.quiet);
+    let mut live = Live::new(out, recorder.run(), output, !args.quiet && !args.json);
     let mut emit = |event: Event| {
         recorder.record(&event);
         live.event(&recorder, &event);
@@ -75,11 +153,27 @@ pub fn run(args: Args) -> i32 {
             text: format!("an earlier run was not cleaned up whole: {text}"),
         });
     }
-    let outcome = controller::run(&plan, id.as_str(), started, &mut emit);
+    let outcome = controller::run(plan, id.as_str(), started, &mut emit);
     if let (Some(reason), true) = (&outcome.reason, outcome.exit_code != exit::OK) {
         super::complain(reason);
     }
-    outcome.exit_code
+    Played {
+        code: outcome.exit_code,
+        id,
+        stored: recorder.stored().is_some(),
+    }
+}
+
+/// Judges a completed run, if that is asked for.
+fn gate(args: &Args, id: &RunId, stored: bool) -> i32 {
+    match &args.gate {
+        None => exit::OK,
+        Some(baseline) if stored => super::gate::of_run(&args.results, id.as_str(), baseline),
+        Some(_) => {
+            super::complain("the run cannot be held against a baseline: it is not fully stored");
+            exit::MISSING_DATA
+        }
+    }
 }
 
 fn plan(args: &Args) -> Result<Plan, i32> {

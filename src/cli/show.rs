@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use crate::report::style::Style;
 use crate::report::{json, terminal};
 use crate::results::Store;
-use crate::results::store::FindError;
+use crate::results::store::StoreError;
 
 /// Shows a stored run.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ShowArgs {
-    /// Run id, a beginning of it or of its last five characters, or `latest`.
+    /// Run: id, a beginning of it or of its last five characters, tag, `latest`, `latest~N`, or path; `#N` for a repetition.
     #[arg(value_name = "RUN")]
     pub run: String,
     /// The results folder.
@@ -25,11 +25,10 @@ pub struct ShowArgs {
 /// Prints the report on stdout.
 ///
 /// # Errors
-/// [`FindError`]: no such run, several, or a damaged one; all exit with code 2.
-pub fn run(args: &ShowArgs) -> Result<(), FindError> {
+/// [`StoreError`]: no such run, several, or a damaged one; all exit with code 2.
+pub fn run(args: &ShowArgs) -> Result<(), StoreError> {
     let store = Store::new(&args.results);
-    let run = store.open(&args.run)?;
-    let folder = store.root().join(run.manifest.run_id.as_str());
+    let (folder, run) = store.open(&args.run)?;
     let mut out = io::stdout().lock();
     // A reader that went away (`| head`) is no error.
     let _ = match args.json {

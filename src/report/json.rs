@@ -7,7 +7,7 @@ use crate::event::{Calibration, RankLoss, RankSummary};
 use crate::results::run::Stage;
 use crate::results::statistics::Times;
 use crate::results::summary::{Row, name_of};
-use crate::results::{Environment, Run, State, tables};
+use crate::results::{Environment, Run, RunId, State, tables};
 
 /// The whole object.
 #[derive(Debug, Serialize)]
@@ -97,6 +97,15 @@ struct Link {
 pub fn text(run: &Run, results_dir: Option<&std::path::Path>) -> String {
     let report = report(run, results_dir);
     serde_json::to_string_pretty(&report).expect("plain data has a JSON form") + "\n"
+}
+
+/// One object for the repetitions of a run, of which each has its own.
+pub fn repetitions(group: &RunId, objects: &[String]) -> String {
+    let objects: Vec<&str> = objects.iter().map(|object| object.trim_end()).collect();
+    format!(
+        "{{\n\"group\": \"{group}\",\n\"repetitions\": [\n{}\n]\n}}\n",
+        objects.join(",\n")
+    )
 }
 
 fn report<'a>(run: &'a Run, results_dir: Option<&std::path::Path>) -> Report<'a> {

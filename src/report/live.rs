@@ -30,16 +30,8 @@ pub struct Live<W: Write> {
     broken: bool,
 }
 
-impl Live<io::Stdout> {
-    /// To stdout, with a bar on stderr unless `quiet` or for JSON.
-    pub fn stdout(run: &Run, output: Output, quiet: bool) -> Live<io::Stdout> {
-        let visible = !quiet && output != Output::Json;
-        Live::new(io::stdout(), run, output, visible)
-    }
-}
-
 impl<W: Write> Live<W> {
-    /// To `out`.
+    /// To `out`; with a bar on stderr if `progress`.
     pub fn new(out: W, run: &Run, output: Output, progress: bool) -> Live<W> {
         Live {
             out,

@@ -4,11 +4,13 @@
 //! * [`terminal`]: the table; [`facts`] above it, its [`columns`]; [`progress`]: the bar on stderr.
 //! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run.
 //! * [`astra`]: the lines of ASTRA-sim. [`workload`]: what is in a trace.
-//! * [`list`]: the list of runs. [`style`]: width and colour of an output.
+//! * [`diff`]: runs compared. [`gate`]: a run judged. [`list`]: the list of runs. [`style`]: width and colour of an output.
 
 pub mod astra;
 pub mod columns;
+pub mod diff;
 pub mod facts;
+pub mod gate;
 pub mod json;
 pub mod list;
 pub mod live;

@@ -20,6 +20,8 @@ pub struct Style {
 /// What a text is, as far as colour goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
+    /// Nothing special.
+    Plain,
     /// Headers and footnotes.
     Faint,
     /// What must not be missed.
@@ -57,6 +59,7 @@ impl Style {
     /// `text` in a tone (ECMA-48 select graphic rendition), or as it is.
     pub fn paint(self, tone: Tone, text: &str) -> String {
         let code = match tone {
+            Tone::Plain => return text.to_owned(),
             Tone::Faint => "2",
             Tone::Bold => "1",
             Tone::Warning => "33",

@@ -1,15 +1,22 @@
 //! The run store: what a run measured, on disk and in memory.
 //!
 //! * [`run`]: a run in memory, built from events or read back; [`recorder`] writes it as it happens.
-//! * [`store`]: the folder of runs, lookup by prefix; [`reader`] opens one run.
+//! * [`store`]: the folder of runs: lookup, tags, limits, archives; [`reader`] opens one run.
+//! * [`diff`]: runs side by side; [`gate`]: a run against a baseline.
 //! * [`summary`] and [`statistics`]: from raw times to a row; [`cautions`]: when not to trust it.
 //! * [`columns`], [`tables`], [`csv`]: the files of a run folder and their schemas.
 //! * [`environment`]: the machine that the run was made on; [`run_id`]: what runs are called.
+//! * [`digest`] and [`durable`]: files that are whole, or known not to be.
 
 pub mod cautions;
 pub mod columns;
 pub mod csv;
+pub mod diff;
+pub mod digest;
+pub mod durable;
 pub mod environment;
+pub mod gate;
+pub mod iterations;
 pub mod reader;
 pub mod recorder;
 pub mod run;

@@ -1,13 +1,15 @@
 //! Opens a run folder. A run that was interrupted is put together from what was written until
 //! then; what cannot be read is left out and said in a caution.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::csv;
-use super::run::{FORMAT, Manifest, Process, Run, State};
+use super::digest::{self, Digest};
+use super::run::{FORMAT, Manifest, Process, Repetition, Run, State};
 use super::tables;
 use crate::event::Event;
 
@@ -30,6 +32,9 @@ pub enum Damage {
         /// Why.
         source: serde_json::Error,
     },
+    /// Files that are not as they were written.
+    #[error("{0}")]
+    Altered(String),
     /// The folder was made by a later version.
     #[error("its format is {found}, this genie reads formats up to {FORMAT}")]
     TooNew {
@@ -39,10 +44,8 @@ pub enum Damage {
 }
 
 /// What a list of runs shows of each.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// Format of the folder.
-    pub format: u32,
     /// Name of the scenario.
     pub scenario: String,
     /// When it began, RFC 3339.
@@ -53,30 +56,62 @@ pub struct Header {
     pub status: State,
     /// Exit code of its process.
     pub exit_code: Option<i32>,
-    process: Process,
-    plan: PlanHeader,
+    /// Ranks of the run.
+    pub ranks: usize,
+    /// Which of several repetitions it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<Repetition>,
+    /// Who records it, while the manifest says that it is running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    process: Option<Process>,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-struct PlanHeader {
+/// The part of a manifest that a list needs.
+#[derive(Deserialize)]
+struct Listed {
+    scenario: String,
+    started_at: String,
+    duration_s: Option<f64>,
+    status: State,
+    exit_code: Option<i32>,
+    #[serde(default)]
+    repetition: Option<Repetition>,
+    process: Process,
+    plan: ListedPlan,
+}
+
+#[derive(Deserialize)]
+struct ListedPlan {
     ranks: Vec<serde::de::IgnoredAny>,
 }
 
 impl Header {
-    /// Ranks of the run.
-    pub fn ranks(&self) -> usize {
-        self.plan.ranks.len()
+    /// As it stands now: a run that says it is running is, if its process is.
+    pub fn now(self) -> Header {
+        let status = self.process.as_ref().map(|process| now(self.status, process));
+        Header {
+            status: status.unwrap_or(self.status),
+            ..self
+        }
     }
 }
 
-/// Reads what a list of runs shows.
+/// Reads what a list of runs shows, as it is stored: see [`Header::now`].
 ///
 /// # Errors
 /// [`Damage`].
 pub fn header(folder: &Path) -> Result<Header, Damage> {
-    let mut header: Header = manifest(folder)?;
-    header.status = now(header.status, &header.process);
-    Ok(header)
+    let listed: Listed = manifest(folder)?.0;
+    Ok(Header {
+        scenario: listed.scenario,
+        started_at: listed.started_at,
+        duration_s: listed.duration_s,
+        status: listed.status,
+        exit_code: listed.exit_code,
+        ranks: listed.plan.ranks.len(),
+        repetition: listed.repetition,
+        process: (listed.status == State::Running).then_some(listed.process),
+    })
 }
 
 /// Reads a run.
@@ -84,10 +119,13 @@ pub fn header(folder: &Path) -> Result<Header, Damage> {
 /// # Errors
 /// [`Damage`], of the manifest only; damage elsewhere becomes a caution of the run.
 pub fn open(folder: &Path) -> Result<Run, Damage> {
-    let manifest: Manifest = manifest(folder)?;
+    let (manifest, sealed): (Manifest, _) = manifest(folder)?;
     let stored = now(manifest.status, &manifest.process);
     let mut run = Run::read(manifest);
     let mut found = Vec::new();
+    if sealed == Some(false) {
+        found.push("manifest.json is not as it was written: its SHA-256 differs".into());
+    }
     read_tables(folder, &mut run, &mut found);
     if matches!(stored, State::Running | State::Interrupted) {
         replay(folder, &mut run);
@@ -103,8 +141,31 @@ pub fn open(folder: &Path) -> Result<Run, Damage> {
     Ok(run)
 }
 
-/// Parses `manifest.json`, after a look at its format.
-fn manifest<T: for<'a> Deserialize<'a>>(folder: &Path) -> Result<T, Damage> {
+/// What is not as it was written in a folder: each file against its digest.
+///
+/// # Errors
+/// [`Damage`], of the manifest only.
+pub fn verify(folder: &Path) -> Result<Vec<String>, Damage> {
+    #[derive(Deserialize)]
+    struct Digests {
+        #[serde(default)]
+        digests: BTreeMap<String, Digest>,
+    }
+    let (listed, sealed): (Digests, _) = manifest(folder)?;
+    let own = (sealed == Some(false))
+        .then(|| "manifest.json is not as it was written: its SHA-256 differs".to_owned());
+    let differs = |(name, digest): (&String, &Digest)| match Digest::of_file(&folder.join(name)) {
+        Ok(found) => digest.differs(name, &found),
+        Err(error) => Some(format!("{name} cannot be read: {error}")),
+    };
+    Ok(own
+        .into_iter()
+        .chain(listed.digests.iter().filter_map(differs))
+        .collect())
+}
+
+/// Parses `manifest.json`, after a look at its format; whether it is as it was sealed.
+fn manifest<T: for<'a> Deserialize<'a>>(folder: &Path) -> Result<(T, Option<bool>), Damage> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
@@ -118,7 +179,10 @@ fn manifest<T: for<'a> Deserialize<'a>>(folder: &Path) -> Result<T, Damage> {
         Ok(Format { format }) if format > FORMAT => return Err(Damage::TooNew { found: format }),
         _ => {}
     }
-    serde_json::from_str(&text).map_err(|source| Damage::NotAManifest { path, source })
+    match serde_json::from_str(&text) {
+        Ok(manifest) => Ok((manifest, digest::is_sealed(&text))),
+        Err(source) => Err(Damage::NotAManifest { path, source }),
+    }
 }
 
 /// A run that says it is running is, if its process is.
@@ -131,12 +195,9 @@ fn now(stored: State, process: &Process) -> State {
 
 /// Rows, ranks and links; what cannot be read is told in `found`.
 fn read_tables(folder: &Path, run: &mut Run, found: &mut Vec<String>) {
-    let mut table = |name: &str| match fs::read_to_string(folder.join(name)) {
-        Ok(text) => csv::records(&text),
-        Err(error) => {
-            found.push(format!("{name} cannot be read: {error}"));
-            Vec::new()
-        }
+    let mut table = |name: &str| {
+        let text = file(folder, name, &run.manifest, found);
+        text.map(|text| csv::records(&text)).unwrap_or_default()
     };
     let (ops, ranks, links) = (table("ops.csv"), table("ranks.csv"), table("links.csv"));
     if let Some((header, records)) = ops.split_first() {
@@ -159,6 +220,32 @@ fn read_tables(folder: &Path, run: &mut Run, found: &mut Vec<String>) {
         match tables::link_counts(header, records) {
             Ok(links) => run.links = links,
             Err(why) => found.push(format!("links.csv is left out: {why}")),
+        }
+    }
+}
+
+/// A file of the folder as text; what is wrong with it is told in `found`.
+pub(super) fn file(
+    folder: &Path,
+    name: &str,
+    manifest: &Manifest,
+    found: &mut Vec<String>,
+) -> Option<String> {
+    let bytes = match fs::read(folder.join(name)) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            found.push(format!("{name} cannot be read: {error}"));
+            return None;
+        }
+    };
+    if let Some(digest) = manifest.digests.get(name) {
+        found.extend(digest.differs(name, &Digest::of(&bytes)));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            found.push(format!("{name} is not text: {error}"));
+            None
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Writes a run folder as the run happens. Recording never breaks a run: the first failure (disk
 //! full, no permission, folder gone) is remembered, recording stops, and the run says so at its end.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::columns;
+use super::digest::{self, Digest, Hasher};
+use super::durable;
 use super::run::{Manifest, Run};
 use super::tables;
 use crate::event::{Event, OpRecord};
@@ -44,7 +47,7 @@ impl Recorder {
     pub fn record(&mut self, event: &Event) {
         self.run.apply(event);
         if let Some(folder) = &mut self.folder
-            && let Err(error) = folder.write(&self.run, event)
+            && let Err(error) = folder.write(&mut self.run, event)
         {
             self.lose(when(event), &error);
         }
@@ -77,6 +80,8 @@ impl Recorder {
 
     fn lose(&mut self, when: &str, error: &FolderError) {
         self.folder = None;
+        self.run.manifest.digests.clear();
+        self.run.manifest.manifest_sha256 = None;
         let loss = format!("results are not fully stored: {error} ({when}); the figures shown are complete");
         self.run.add_caution(loss.clone());
         self.loss = Some(loss);
@@ -102,6 +107,7 @@ struct FolderError {
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
+    scenario: Log,
     events: Log,
     ops: Log,
     iterations: Log,
@@ -113,14 +119,15 @@ struct Folder {
 struct Log {
     path: PathBuf,
     file: File,
+    hasher: Hasher,
 }
 
 impl Folder {
     fn create(path: &Path, manifest: &Manifest) -> Result<Folder, FolderError> {
         write_manifest(path, manifest)?;
-        Log::create(path, "scenario.toml", &manifest.plan.scenario)?;
         Log::create(path, "ranks.csv", &columns::header(columns::RANKS))?;
         Ok(Folder {
+            scenario: Log::create(path, "scenario.toml", &manifest.plan.scenario)?,
             events: Log::create(path, "events.jsonl", "")?,
             ops: Log::create(path, "ops.csv", &columns::header(columns::OPS))?,
             iterations: Log::create(path, "iterations.csv", &columns::header(columns::ITERATIONS))?,
@@ -129,7 +136,7 @@ impl Folder {
         })
     }
 
-    fn write(&mut self, run: &Run, event: &Event) -> Result<(), FolderError> {
+    fn write(&mut self, run: &mut Run, event: &Event) -> Result<(), FolderError> {
         match event {
             Event::Progress { .. } => return Ok(()),
             Event::OpFinished(record) => self.write_op(run, record)?,
@@ -137,12 +144,32 @@ impl Folder {
             _ => {}
         }
         self.record_event(event)?;
-        if let Event::RunFinished { .. } = event {
-            let ranks = columns::header(columns::RANKS) + &tables::rank_lines(run);
-            replace(&self.path, "ranks.csv", &ranks)?;
-            write_manifest(&self.path, &run.manifest)?;
+        match event {
+            Event::RunFinished { .. } => self.finish(run),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The tables are on the disk before the manifest says that they are whole.
+    fn finish(&mut self, run: &mut Run) -> Result<(), FolderError> {
+        let ranks = columns::header(columns::RANKS) + &tables::rank_lines(run);
+        replace(&self.path, "ranks.csv", &ranks)?;
+        let logs = [
+            &self.scenario,
+            &self.events,
+            &self.ops,
+            &self.iterations,
+            &self.links,
+        ];
+        let mut digests = BTreeMap::from([("ranks.csv".to_owned(), Digest::of(ranks.as_bytes()))]);
+        for log in logs {
+            digests.insert(log.name(), log.finish()?);
+        }
+        run.manifest.digests = digests;
+        run.manifest.manifest_sha256 = Some(digest::BLANK.into());
+        let (text, own) = digest::seal(&manifest_text(&self.path, &run.manifest)?);
+        run.manifest.manifest_sha256 = Some(own);
+        replace(&self.path, "manifest.json", &text)
     }
 
     /// One line of `events.jsonl`. Times of iterations are left out: `iterations.csv` has them.
@@ -181,7 +208,8 @@ impl Log {
         let path = folder.join(name);
         match File::create(&path) {
             Ok(file) => {
-                let mut log = Log { path, file };
+                let hasher = Hasher::default();
+                let mut log = Log { path, file, hasher };
                 log.append(text)?;
                 Ok(log)
             }
@@ -190,21 +218,40 @@ impl Log {
     }
 
     fn append(&mut self, text: &str) -> Result<(), FolderError> {
+        self.hasher.update(text.as_bytes());
         let written = self.file.write_all(text.as_bytes());
-        written.map_err(|source| FolderError {
+        written.map_err(|source| self.failed(source))
+    }
+
+    /// Puts it on the disk; its digest.
+    fn finish(&self) -> Result<Digest, FolderError> {
+        self.file.sync_data().map_err(|source| self.failed(source))?;
+        Ok(self.hasher.digest())
+    }
+
+    fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    fn failed(&self, source: io::Error) -> FolderError {
+        FolderError {
             path: self.path.clone(),
             source,
-        })
+        }
     }
 }
 
 fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), FolderError> {
+    replace(folder, "manifest.json", &manifest_text(folder, manifest)?)
+}
+
+fn manifest_text(folder: &Path, manifest: &Manifest) -> Result<String, FolderError> {
     let failed = |error: serde_json::Error| FolderError {
         path: folder.join("manifest.json"),
         source: error.into(),
     };
-    let text = serde_json::to_string_pretty(manifest).map_err(failed)? + "\n";
-    replace(folder, "manifest.json", &text)
+    Ok(serde_json::to_string_pretty(manifest).map_err(failed)? + "\n")
 }
 
 /// Makes the folder of a run. A folder that is there already is another run's.
@@ -217,13 +264,10 @@ fn make_folder(path: &Path) -> Result<(), FolderError> {
     })
 }
 
-/// Readers see the old file or the new one, never a part. Does not bring a vanished folder back.
+/// Readers see the old file or the new one, never a part.
 fn replace(folder: &Path, name: &str, text: &str) -> Result<(), FolderError> {
-    let path = folder.join(name);
-    let half = folder.join(format!(".{name}.new"));
-    let written = fs::write(&half, text).and_then(|()| fs::rename(&half, &path));
-    if written.is_err() {
-        let _ = fs::remove_file(&half);
-    }
-    written.map_err(|source| FolderError { path, source })
+    durable::replace(folder, name, text, true).map_err(|source| FolderError {
+        path: folder.join(name),
+        source,
+    })
 }

@@ -1,9 +1,12 @@
 //! A run in memory: its manifest, rows, ranks and links. The same type is built from events while
 //! the run goes on and by the reader from its folder, so live and stored reports cannot differ.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::cautions;
+use super::digest::Digest;
 use super::environment::Environment;
 use super::run_id::RunId;
 use super::summary::Row;
@@ -63,10 +66,31 @@ pub struct Manifest {
     pub lost_links: Vec<String>,
     /// The machine.
     pub environment: Environment,
+    /// Which of several repetitions this is; `None` for a run that was not repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<Repetition>,
+    /// Digests of the other files, once the run is over and all of it is stored.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, Digest>,
+    /// The manifest's own digest, taken with zeros in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_sha256: Option<String>,
     /// Files of the folder and the columns of those that are tables.
     pub files: Vec<super::columns::FileEntry>,
     /// What was to be played.
     pub plan: Plan,
+}
+
+/// A run's place among the repetitions of `genie run --repeat`: each is a run of its own, with fresh
+/// connections, and may be looked at alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repetition {
+    /// Id of the first of them, which names them all.
+    pub group: RunId,
+    /// Its number, from 1.
+    pub number: u32,
+    /// How many were to be played.
+    pub of: u32,
 }
 
 /// Running, or how a run ended.
@@ -127,6 +151,9 @@ impl Run {
             lost_ranks: Vec::new(),
             lost_links: Vec::new(),
             environment,
+            repetition: None,
+            digests: BTreeMap::new(),
+            manifest_sha256: None,
             files: super::columns::files(),
             plan,
         };

@@ -14,6 +14,14 @@ pub const DEADLINE: i32 = 4;
 pub const FABRIC: i32 = 5;
 /// `verify = true` found wrong data.
 pub const WRONG_DATA: i32 = 6;
+/// `genie gate` found a regression; `genie diff --exit-code` a proven one.
+pub const REGRESSION: i32 = 7;
+/// `genie gate`: figures of the baseline are missing in the run.
+pub const MISSING_DATA: i32 = 8;
+/// `genie gate`: the run was not made as the baseline says, so that its figures say nothing.
+pub const ENVIRONMENT: i32 = 9;
+/// `genie gate`: figures spread too much to tell whether they are within their limits.
+pub const TOO_NOISY: i32 = 10;
 /// Interrupted by SIGINT (Ctrl-C).
 pub const INTERRUPTED: i32 = 130;
 /// Ended by SIGTERM.
@@ -29,5 +37,9 @@ Exit codes:
   4    no progress within testbed.deadline (a stopped rank, a message that never came)
   5    the fabric could not be brought up, or a link vanished during the run
   6    verify = true found wrong data
+  7    gate: a figure is worse than its baseline allows (diff --exit-code: proven to be worse)
+  8    gate: figures of the baseline are missing in the run
+  9    gate: the run was not made as the baseline says: its figures cannot be compared
+  10   gate: figures spread too much to tell
   130  interrupted (Ctrl-C; a second one ends at once)
   143  ended by SIGTERM";

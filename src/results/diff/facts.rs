@@ -1,0 +1,95 @@
+//! What runs depended on, as names and values that can be laid side by side.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::series::Series;
+use crate::results::run::Manifest;
+
+/// What changes from moment to moment and says nothing of the machine.
+const MOMENTARY: &[&str] = &["environment.load"];
+
+/// A fact in which sides differ; `None`: a side does not know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Its name.
+    pub fact: String,
+    /// Its value on each side, in order.
+    pub values: Vec<Option<String>>,
+}
+
+/// Environment, scenario as resolved, and seed of a run.
+pub fn of(manifest: &Manifest) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    let environment = serde_json::to_value(&manifest.environment).unwrap_or_default();
+    flatten("environment", &environment, &mut facts);
+    let scenario: Option<toml::Value> = toml::from_str(&manifest.plan.scenario).ok();
+    let scenario = serde_json::to_value(scenario).unwrap_or_default();
+    flatten("scenario", &scenario, &mut facts);
+    facts.insert("seed".into(), manifest.seed.to_string());
+    facts.retain(|name, _| !MOMENTARY.iter().any(|momentary| name.starts_with(momentary)));
+    facts
+}
+
+/// The facts in which sides that have any differ, environment first.
+pub fn differences(series: &[Series]) -> Vec<Difference> {
+    let told: Vec<&Series> = series.iter().filter(|side| !side.facts.is_empty()).collect();
+    let mut names: Vec<&String> = told.iter().flat_map(|side| side.facts.keys()).collect();
+    names.sort();
+    names.dedup();
+    let differs = |name: &&&String| {
+        let mut values = told.iter().map(|side| side.facts.get(**name));
+        let first = values.next();
+        values.any(|value| Some(value) != first)
+    };
+    let difference = |name: &String| Difference {
+        fact: name.clone(),
+        values: series.iter().map(|side| side.facts.get(name).cloned()).collect(),
+    };
+    names
+        .iter()
+        .filter(differs)
+        .map(|name| difference(name))
+        .collect()
+}
+
+fn flatten(name: &str, value: &serde_json::Value, facts: &mut BTreeMap<String, String>) {
+    match value {
+        serde_json::Value::Null => {}
+        serde_json::Value::Object(fields) => {
+            for (field, value) in fields {
+                flatten(&format!("{name}.{field}"), value, facts);
+            }
+        }
+        serde_json::Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+            for (place, item) in items.iter().enumerate() {
+                flatten(&format!("{name}.{place}"), item, facts);
+            }
+        }
+        serde_json::Value::String(text) => drop(facts.insert(name.into(), text.clone())),
+        other => drop(facts.insert(name.into(), other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_told_and_unknown_is_not_different_from_nothing() {
+        let side = |facts: &[(&str, &str)]| Series {
+            facts: facts.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            ..Series::default()
+        };
+        let (a, b) = (
+            side(&[("kernel", "6.1"), ("seed", "1")]),
+            side(&[("kernel", "6.12"), ("seed", "1")]),
+        );
+        let found = differences(&[a.clone(), b, Series::default()]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].fact, "kernel");
+        assert_eq!(found[0].values, [Some("6.1".into()), Some("6.12".into()), None]);
+        assert!(differences(&[a, Series::default()]).is_empty());
+    }
+}

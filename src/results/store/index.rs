@@ -1,0 +1,128 @@
+//! What the lists of runs show, kept so that ten thousand manifests need not be parsed again. Only a
+//! cache: an entry holds as long as the manifest has the same inode, length and times; everything
+//! else is read from the folders, and an index that is missing, old or broken is made anew.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, PRIVATE};
+use crate::results::reader::{self, Header};
+use crate::results::{RunId, durable};
+
+const FILE: &str = "index.json";
+/// Of fewer runs the manifests are read each time.
+const WORTHWHILE: usize = 64;
+/// What is in [`Header`]; an index of another version is made anew.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Index {
+    version: u32,
+    runs: Vec<Indexed>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Indexed {
+    id: RunId,
+    stamp: Stamp,
+    header: Header,
+}
+
+/// By which a manifest is known not to have changed: the change time cannot be set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp(u64, u64, i64, i64, i64, i64);
+
+impl Stamp {
+    fn of(manifest: &Path) -> Option<Stamp> {
+        let data = fs::metadata(manifest).ok()?;
+        Some(Stamp(
+            data.ino(),
+            data.size(),
+            data.mtime(),
+            data.mtime_nsec(),
+            data.ctime(),
+            data.ctime_nsec(),
+        ))
+    }
+}
+
+/// The entries of `ids`, in their order.
+pub(super) fn entries(root: &Path, ids: Vec<RunId>) -> Vec<Entry> {
+    if ids.len() < WORTHWHILE {
+        return ids.into_iter().map(|id| read(root, id)).collect();
+    }
+    let mut known = load(root);
+    let before = known.len();
+    let (mut found, mut stamps) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
+    let mut fresh = 0;
+    for id in ids {
+        let path = root.join(id.as_str());
+        let stamp = Stamp::of(&path.join("manifest.json"));
+        let kept = known.remove(&id).filter(|(held, _)| Some(*held) == stamp);
+        stamps.push(stamp);
+        found.push(match kept {
+            Some((_, header)) => Entry {
+                id,
+                path,
+                header: Ok(header),
+            },
+            None => {
+                fresh += 1;
+                let header = reader::header(&path);
+                Entry { id, path, header }
+            }
+        });
+    }
+    let damaged = found.iter().filter(|entry| entry.header.is_err()).count();
+    if fresh > damaged || before + damaged != found.len() {
+        save(root, &found, &stamps);
+    }
+    let now = |entry: Entry| Entry {
+        header: entry.header.map(Header::now),
+        ..entry
+    };
+    found.into_iter().map(now).collect()
+}
+
+fn read(root: &Path, id: RunId) -> Entry {
+    let path = root.join(id.as_str());
+    let header = reader::header(&path).map(Header::now);
+    Entry { id, path, header }
+}
+
+fn load(root: &Path) -> HashMap<RunId, (Stamp, Header)> {
+    let bytes = fs::read(root.join(PRIVATE).join(FILE)).unwrap_or_default();
+    match serde_json::from_slice::<Index>(&bytes) {
+        Ok(index) if index.version == VERSION => {
+            let runs = index.runs.into_iter();
+            runs.map(|run| (run.id, (run.stamp, run.header))).collect()
+        }
+        _ => HashMap::new(),
+    }
+}
+
+/// Writers do not wait for each other: the last index is as good as any. A store that cannot be
+/// written is listed all the same.
+fn save(root: &Path, entries: &[Entry], stamps: &[Option<Stamp>]) {
+    let runs = entries.iter().zip(stamps).filter_map(|(entry, stamp)| {
+        Some(Indexed {
+            id: entry.id.clone(),
+            stamp: (*stamp)?,
+            header: entry.header.as_ref().ok()?.clone(),
+        })
+    });
+    let index = Index {
+        version: VERSION,
+        runs: runs.collect(),
+    };
+    let folder = root.join(PRIVATE);
+    if let Ok(text) = serde_json::to_string(&index)
+        && fs::create_dir_all(&folder).is_ok()
+    {
+        let _ = durable::replace(&folder, FILE, &text, false);
+    }
+}
