@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use flate2::read::GzDecoder;
 use genie::workload::chakra::{self, Node, NodeKind, Trace};
@@ -235,4 +236,66 @@ fn a_host_trace_alone_gives_its_communication() {
     let imported = pytorch::import(Some(&host), None, &pytorch::Options::default()).unwrap();
     assert_eq!(communication(&imported.trace).len(), 5);
     assert!(imported.notices.iter().any(|notice| notice.contains("no times")));
+}
+
+fn genie(arguments: &[&str]) -> (i32, String, String) {
+    let run = Command::new(env!("CARGO_BIN_EXE_genie"))
+        .arg("workload")
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (run.status.code().unwrap(), text(&run.stdout), text(&run.stderr))
+}
+
+/// Groups of 4 neighbours and of every fourth rank, all their traces, and nothing wrong with them.
+#[test]
+fn a_transformer_is_converted_and_inspected() {
+    let output = tempfile::tempdir().unwrap();
+    let prefix = output.path().join("tr").display().to_string();
+    let input = folder("text")
+        .join("Transformer_HybridParallel.txt")
+        .display()
+        .to_string();
+    let (code, _, stderr) = genie(&["convert", &input, "--npus", "8", "-o", &prefix]);
+    assert_eq!(code, 0, "{stderr}");
+    let groups = fs::read_to_string(format!("{prefix}.groups.json")).unwrap();
+    let groups: std::collections::BTreeMap<String, Vec<u32>> = serde_json::from_str(&groups).unwrap();
+    assert_eq!(groups["2"], [4, 5, 6, 7]);
+    assert_eq!(groups["3"], [0, 4]);
+    let (code, stdout, stderr) = genie(&["inspect", &prefix]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("0-7"), "{stdout}");
+    assert!(!stdout.contains("error"), "{stdout}");
+    fs::remove_file(format!("{prefix}.3.et")).unwrap();
+    let (code, stdout, _) = genie(&["inspect", &prefix]);
+    assert_eq!(code, 2);
+    assert!(stdout.contains("none of rank 3"), "{stdout}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_exits_with_2() {
+    let output = tempfile::tempdir().unwrap();
+    let path = output.path().join("cut.0.et");
+    fs::write(&path, &converted()[0].3[..200]).unwrap();
+    let (code, _, stderr) = genie(&["inspect", path.to_str().unwrap()]);
+    assert_eq!(code, 2);
+    assert!(
+        stderr.contains("cut.0.et`, byte") && stderr.contains("ends within"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = genie(&["inspect", "no/such/prefix"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("help: a prefix stands for"), "{stderr}");
+}
+
+/// The error of units is found by inspecting what chakra's converter made.
+#[test]
+fn times_1000_times_too_long_are_said() {
+    let path = folder("text").join("Resnet50_DataParallel.1.et.gz");
+    let (code, stdout, _) = genie(&["inspect", path.to_str().unwrap()]);
+    assert_eq!(code, 0);
+    assert!(stdout.contains("times look 1000 times too large"), "{stdout}");
+    let (_, stdout, _) = genie(&["explain", path.to_str().unwrap(), "--node", "215"]);
+    assert!(stdout.contains("computes on the GPU"), "{stdout}");
 }
