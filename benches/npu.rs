@@ -18,7 +18,7 @@ fn play(npu: &mut Npu, node: u64, op: &Op) -> u64 {
                 Action::Send(transfer) => inputs.push(Input::Sent(transfer.message)),
                 Action::Receive(transfer, _) => inputs.push(Input::Received(transfer.message)),
                 Action::Timer(timer, _) => inputs.push(Input::TimerFired(timer)),
-                Action::Done(_) => {}
+                Action::Done(_) | Action::Memory { .. } => {}
             }
         }
     }

@@ -36,6 +36,8 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("results", "system::op", "operations are plain data that everyone may name"),
     ("results", "genie_drivers", "the environment of a run names network cards and their drivers"),
     ("event", "network::message", "names of ranks: plain data"),
+    ("report", "testbed::model::outcome", "what came of a simulation is plain data"),
+    ("report", "workload::graph", "classes of nodes are plain data"),
     // What plays.
     ("testbed", "event", "the controller emits events"),
     ("testbed", "workload", "ranks are fed by it"),
@@ -44,6 +46,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("testbed", "topology", "fabrics are made of it"),
     ("testbed", "scenario::plan", "the plan is what the testbed carries out"),
     ("testbed", "scenario::units", "sizes and rates as types"),
+    ("testbed::model", "document", "mistakes in configuration files"),
     ("testbed::fabric", "genie_emu", "the emulated fabric"),
     ("testbed::controller", "genie_emu::journal", "a run's journal outlives the controller"),
     ("testbed::fabric", "genie_drivers", "real equipment"),

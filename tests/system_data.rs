@@ -65,7 +65,7 @@ fn wrong_elements(op: &Op, n: u32, iteration: u64, seed: u64) -> u64 {
                         assert_eq!(node, 9);
                         done += 1;
                     }
-                    Action::Timer(..) => unreachable!("no delays are asked for"),
+                    Action::Timer(..) | Action::Memory { .. } => unreachable!("no delays are asked for"),
                 }
             }
         }

@@ -33,7 +33,7 @@ pub enum Task {
 /// A collective.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// Which; one of [`super::setup::COLLECTIVES`].
+    /// Which; those outside [`super::setup::COLLECTIVES`] by genie's own algorithms.
     pub collective: Collective,
     /// Over whom; 0: all ranks.
     pub group: CommunicatorId,
@@ -43,6 +43,8 @@ pub struct Request {
     pub dimensions: u64,
     /// Higher ones first, if the policy asks.
     pub priority: i64,
+    /// Position of the root, for collectives that have one (an extension).
+    pub root: u32,
 }
 
 /// The other side of a message.

@@ -204,7 +204,9 @@ mod tests {
         feeder.finish(1);
         feeder.finish(0);
         assert_eq!(issue(&mut feeder), [2, 4]);
-        [2, 4, 5].map(|node| feeder.finish(node));
+        for node in [2, 4, 5] {
+            feeder.finish(node);
+        }
         assert!(feeder.is_over());
     }
 

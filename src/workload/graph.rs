@@ -416,7 +416,9 @@ impl Lowering<'_> {
             | CollectiveType::ReduceScatterBlock => {
                 self.doubt(Doubt::Unsupported, node);
                 if !self.rules.extended {
-                    let what = format!("ASTRA-sim has no {kind}; genie's own is an extension");
+                    let what = format!(
+                        "ASTRA-sim has no {kind}; `--extended` carries it out by genie's own algorithm"
+                    );
                     return Err(wrong(node, &what));
                 }
             }

@@ -91,7 +91,6 @@ impl Network {
                 self.queue.push(delay, Kind::Arrival, index, 0);
             }
             Fabric::Aware(aware) => {
-                self.messages.get_mut(index).at = from;
                 if aware.forward(&mut self.messages, &mut self.queue, index) {
                     self.queue.push(0, Kind::Arrival, index, 0);
                 }

@@ -191,7 +191,7 @@ impl Npu {
         Ok(())
     }
 
-    pub(super) fn received(&mut self, message: MessageId) -> Result<(), HandleError> {
+    pub(super) fn take_received(&mut self, message: MessageId) -> Result<(), HandleError> {
         let unknown = HandleError::UnknownMessage(message);
         match self.messages.get_mut(message) {
             Some(posted) if posted.stage == Stage::Receive => {}

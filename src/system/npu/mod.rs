@@ -215,11 +215,43 @@ impl Npu {
         match input {
             Input::Issue { node, op } => self.issue(node, &op),
             Input::Start { node, task } => self.start(node, &task),
-            Input::Sent(message) => self.sent(message),
-            Input::Received(message) => self.received(message),
-            Input::TimerFired(timer) => self.timer_fired(timer),
+            Input::Sent(message) => self.sent(message, now),
+            Input::Received(message) => self.received(message, now),
+            Input::TimerFired(timer) => self.timer_fired(timer, now),
             Input::MemoryDone(node) => self.memory_done(node),
         }
+    }
+
+    /// [`Input::Sent`], for backends that move millions of messages.
+    ///
+    /// # Errors
+    /// As [`Npu::handle`].
+    pub fn sent(&mut self, message: MessageId, now: Nanos) -> Result<(), HandleError> {
+        self.now = now;
+        if message == super::action::UNTRACKED {
+            return Ok(());
+        }
+        self.take_sent(message)
+    }
+
+    /// [`Input::Received`], likewise.
+    ///
+    /// # Errors
+    /// As [`Npu::handle`].
+    pub fn received(&mut self, message: MessageId, now: Nanos) -> Result<(), HandleError> {
+        self.now = now;
+        self.take_received(message)
+    }
+
+    /// [`Input::TimerFired`], likewise.
+    ///
+    /// # Errors
+    /// As [`Npu::handle`].
+    pub fn timer_fired(&mut self, timer: TimerId, now: Nanos) -> Result<(), HandleError> {
+        self.now = now;
+        let (kind, key) = TimerKind::split(timer).ok_or(HandleError::UnknownTimer(timer))?;
+        self.flush();
+        self.fire(kind, key).ok_or(HandleError::UnknownTimer(timer))
     }
 
     /// What is to be done next; `None` until something else happens.
@@ -255,19 +287,6 @@ impl Npu {
     /// What a message that is not complete belongs to.
     pub fn awaited(&self, message: MessageId) -> Option<Awaited> {
         self.messages.get(message).map(Posted::awaited)
-    }
-
-    fn timer_fired(&mut self, timer: TimerId) -> Result<(), HandleError> {
-        let (kind, key) = TimerKind::split(timer).ok_or(HandleError::UnknownTimer(timer))?;
-        self.flush();
-        self.fire(kind, key).ok_or(HandleError::UnknownTimer(timer))
-    }
-
-    fn sent(&mut self, message: MessageId) -> Result<(), HandleError> {
-        if message == super::action::UNTRACKED {
-            return Ok(());
-        }
-        self.take_sent(message)
     }
 
     /// A name for a new operation.

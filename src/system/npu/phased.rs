@@ -11,12 +11,15 @@ use super::scheduled::{Chunk, Running, Work};
 use super::{HandleError, Npu};
 use crate::system::action::{Action, Nanos, NodeId, TimerId};
 use crate::system::bus::Bus;
+use crate::system::collective::Layout;
 use crate::system::communicator::CommunicatorError;
-use crate::system::op::Collective;
+use crate::system::op::Algorithm::Auto;
+use crate::system::op::{Collective, DataType, Op};
 use crate::system::phase::graph::{AlgorithmGraph, StepKind};
+use crate::system::phase::own;
 use crate::system::phase::plan::{self, Cut, Scope};
 use crate::system::phase::{Algorithm, Happening, Label, Move, Phase, PhaseRun, Pick, Settle};
-use crate::system::setup::{CustomAlgorithm, Pattern, Policy, Ring, Setup};
+use crate::system::setup::{COLLECTIVES, CustomAlgorithm, Pattern, Policy, Ring, Setup};
 use crate::system::slab::KEY_BITS;
 use crate::system::tag::{MAX_CHUNKS, tag};
 use crate::system::task::{Request, Task};
@@ -111,6 +114,8 @@ pub(super) struct PhasedState {
     /// Steps of custom algorithms that wait: chunk and number.
     steps: crate::system::slab::Slab<(u64, u32)>,
     bus: Option<Box<Bus>>,
+    /// The size reduced last and what that cost, ns: most are alike.
+    reduction: (u64, Nanos),
 }
 
 impl PhasedState {
@@ -128,6 +133,7 @@ impl PhasedState {
             leaving: Vec::new(),
             steps: Default::default(),
             bus: setup.bus.map(|config| Box::new(Bus::new(config))),
+            reduction: (0, 0),
             setup,
         }
     }
@@ -307,7 +313,11 @@ impl Npu {
             return None;
         };
         if kind == TimerKind::SettledUnreduced {
-            let delay = self.phased.setup.reduction_delay(run.bytes());
+            let bytes = run.bytes();
+            if self.phased.reduction.0 != bytes {
+                self.phased.reduction = (bytes, self.phased.setup.reduction_delay(bytes));
+            }
+            let delay = self.phased.reduction.1;
             self.set_timer(TimerKind::Settled, chunk, delay);
         } else {
             self.drive(chunk, Happening::Settled);
@@ -340,6 +350,10 @@ impl Npu {
                     collective: request.collective,
                     position: ring.position,
                 });
+            }
+            CustomAlgorithm::Native if !COLLECTIVES.contains(&request.collective) => {
+                let graph = self.own_algorithm(request, &ring)?;
+                (vec![plan::custom(graph, request.collective, ring)], 1)
             }
             CustomAlgorithm::Native => {
                 let cut = Cut::new(request.collective, request.bytes, setup.splits, setup.npus());
@@ -379,6 +393,28 @@ impl Npu {
             }
         }
         Ok(())
+    }
+
+    /// Genie's own algorithm of a collective that has no implementation in ASTRA-sim. Sizes are as
+    /// there: what a rank contributes to a gather, the whole of anything else.
+    fn own_algorithm(&self, request: &Request, ring: &Ring) -> Result<Arc<AlgorithmGraph>, HandleError> {
+        let n = u64::from(ring.size);
+        let op = Op {
+            root: request.root,
+            bytes: match request.collective {
+                Collective::Gather => request.bytes.saturating_mul(n),
+                _ => request.bytes,
+            },
+            dtype: DataType::Int8,
+            ..Op::new(request.collective, Auto, request.bytes)
+        };
+        let schedules = (self.source)(&op, ring.size)?;
+        let layout = Layout::new(&op, ring.size, ring.position);
+        let setup = &self.phased.setup;
+        let settle =
+            |bytes, reduced| setup.endpoint_delay + if reduced { setup.reduction_delay(bytes) } else { 0 };
+        let graph = own::graph(&*schedules[0], &layout, ring.position, settle);
+        Ok(Arc::new(graph.expect("steps only wait for earlier ones")))
     }
 
     /// Whom a collective runs over, and as one ring.
@@ -471,73 +507,49 @@ impl Npu {
 
     /// Tells a chunk's phase what happened and carries out what it wants.
     fn drive(&mut self, key: u64, happening: Happening) {
-        let mut moves = std::mem::take(&mut self.moves);
         let Some(Chunk::Phased(chunk)) = self.chunks.get_mut(key) else {
-            self.moves = moves;
             return;
         };
-        let (operation, number) = (chunk.operation, chunk.number);
-        let phase = chunk.phase as usize;
-        if let (Some(run), Some(running)) = (&mut chunk.run, self.running.get(operation))
-            && let Work::Phased(work) = &running.work
-        {
-            run.on(happening, &work.phases[phase].ring, &mut moves);
-        }
+        let Some(Running {
+            node,
+            work: Work::Phased(work),
+        }) = self.running.get(chunk.operation)
+        else {
+            return;
+        };
+        let Some(run) = &mut chunk.run else { return };
+        let mut moves = std::mem::take(&mut self.moves);
+        run.on(happening, &work.phases[chunk.phase as usize].ring, &mut moves);
+        let envelope = Envelope {
+            peer: 0,
+            key: MessageKey {
+                communicator: work.group,
+                tag: tag(work.sequence, chunk.number, 0),
+            },
+            bytes: 0,
+            node: *node,
+        };
         let mut ended = false;
-        for at in 0..moves.len() {
-            match moves[at] {
+        for next in moves.drain(..) {
+            match next {
                 Move::Settle(settle) => self.settle(key, settle),
                 Move::Wait { delay, mark } => {
                     let step = self.phased.steps.insert((key, mark));
                     self.set_timer(TimerKind::Step, step, delay);
                 }
                 Move::Send { to, bytes, label } => {
-                    let envelope = self.envelope(operation, phase, number, to, bytes, label);
+                    let envelope = envelope.addressed(to, bytes, label);
                     self.send(envelope, owner(key, label), label != Label::Plain);
                 }
                 Move::Receive { from, bytes, label } => {
-                    let envelope = self.envelope(operation, phase, number, from, bytes, label);
-                    self.receive(envelope, owner(key, label));
+                    self.receive(envelope.addressed(from, bytes, label), owner(key, label));
                 }
                 Move::End => ended = true,
             }
         }
-        moves.clear();
         self.moves = moves;
         if ended {
             self.end_phase(key);
-        }
-    }
-
-    /// The outside of a chunk's message.
-    fn envelope(
-        &self,
-        operation: u64,
-        phase: usize,
-        number: u32,
-        position: u32,
-        bytes: u64,
-        label: Label,
-    ) -> Envelope {
-        let Some(Running {
-            node,
-            work: Work::Phased(work),
-        }) = self.running.get(operation)
-        else {
-            unreachable!("a collective stays until its chunks are through")
-        };
-        let tag = match label {
-            Label::Plain => tag(work.sequence, number, 0),
-            Label::Step { tag: step, .. } => tag(work.sequence, 0, 0) | u64::from(step),
-        };
-        Envelope {
-            peer: work.phases[phase].ring.rank(position),
-            key: MessageKey {
-                communicator: work.group,
-                tag,
-            },
-            bytes,
-            node: *node,
         }
     }
 
@@ -606,6 +618,17 @@ impl Npu {
 
     fn set_timer(&mut self, kind: TimerKind, key: u64, delay: Nanos) {
         self.actions.push_back(Action::Timer(kind.id(key), delay));
+    }
+}
+
+impl Envelope {
+    /// The outside of one of a chunk's messages; a custom algorithm's has its own tag in it.
+    fn addressed(mut self, peer: Rank, bytes: u64, label: Label) -> Self {
+        (self.peer, self.bytes) = (peer, bytes);
+        if let Label::Step { tag, .. } = label {
+            self.key.tag |= u64::from(tag);
+        }
+        self
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::{Happening, Label, Move};
+use crate::system::setup::Ring;
 
 /// What a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl GraphRun {
         }
     }
 
-    pub(super) fn on(&mut self, happening: Happening, moves: &mut Vec<Move>) {
+    pub(super) fn on(&mut self, happening: Happening, ring: &Ring, moves: &mut Vec<Move>) {
         let mut ready = match happening {
             Happening::Over(step) => self.finish(step),
             Happening::Start => (0..self.open.len() as u32)
@@ -158,7 +159,7 @@ impl GraphRun {
         while !ready.is_empty() {
             ready.sort_unstable();
             for step in std::mem::take(&mut ready) {
-                match self.begin(step) {
+                match self.begin(step, ring) {
                     Some(begun) => moves.push(begun),
                     None => ready.extend(self.finish(step)),
                 }
@@ -182,16 +183,16 @@ impl GraphRun {
         ready
     }
 
-    fn begin(&self, step: u32) -> Option<Move> {
+    fn begin(&self, step: u32, ring: &Ring) -> Option<Move> {
         let label = |tag| Label::Step { tag, mark: step };
         match self.graph.kinds[step as usize] {
             StepKind::Send { to, bytes, tag } => Some(Move::Send {
-                to,
+                to: ring.rank(to),
                 bytes,
                 label: label(tag),
             }),
             StepKind::Receive { from, bytes, tag } => Some(Move::Receive {
-                from,
+                from: ring.rank(from),
                 bytes,
                 label: label(tag),
             }),
@@ -221,14 +222,14 @@ mod tests {
             step(9, &[7, 7], StepKind::Wait(1)),
         ];
         let mut run = GraphRun::new(Arc::new(AlgorithmGraph::new(steps).unwrap()));
-        let mut moves = Vec::new();
-        run.on(Happening::Start, &mut moves);
+        let (ring, mut moves) = (Ring::of_dimension(0, 2, 1), Vec::new());
+        run.on(Happening::Start, &ring, &mut moves);
         assert_eq!(moves, [Move::Wait { delay: 9, mark: 1 }]);
         moves.clear();
-        run.on(Happening::Over(1), &mut moves);
+        run.on(Happening::Over(1), &ring, &mut moves);
         assert_eq!(moves, [Move::Wait { delay: 1, mark: 2 }]);
         moves.clear();
-        run.on(Happening::Over(2), &mut moves);
+        run.on(Happening::Over(2), &ring, &mut moves);
         assert_eq!(moves, [Move::End]);
     }
 

@@ -2,14 +2,17 @@
 //! receives and delays.
 //!
 //! * [`plan`]: which phases a collective has. [`packets`]: ring, direct, halving-doubling.
-//! * [`tree`]: double binary tree. [`graph`]: custom algorithms.
+//! * [`tree`]: double binary tree. [`graph`]: custom algorithms. [`own`]: genie's own ones, as such.
 
 pub mod graph;
+pub(super) mod own;
 pub(super) mod packets;
 pub(super) mod plan;
 pub(super) mod tree;
 
 use std::sync::Arc;
+
+use crate::network::message::Rank;
 
 use super::op::Collective;
 use super::setup::{Pattern, Ring};
@@ -33,10 +36,10 @@ pub(super) enum Happening {
 pub(super) enum Move {
     /// A message passes through this end: endpoint delay, and the cost of reducing so many bytes.
     Settle(Settle),
-    /// Send to a position.
-    Send { to: u32, bytes: u64, label: Label },
-    /// Expect from a position.
-    Receive { from: u32, bytes: u64, label: Label },
+    /// Send to a rank.
+    Send { to: Rank, bytes: u64, label: Label },
+    /// Expect from a rank.
+    Receive { from: Rank, bytes: u64, label: Label },
     /// Wait (custom algorithms).
     Wait { delay: u64, mark: u32 },
     /// The phase is over.
@@ -155,8 +158,8 @@ impl PhaseRun {
     pub(super) fn on(&mut self, happening: Happening, ring: &Ring, moves: &mut Vec<Move>) {
         match self {
             PhaseRun::Packets(run) => run.on(happening, ring, moves),
-            PhaseRun::Tree(run) => run.on(happening, moves),
-            PhaseRun::Graph(run) => run.on(happening, moves),
+            PhaseRun::Tree(run) => run.on(happening, ring, moves),
+            PhaseRun::Graph(run) => run.on(happening, ring, moves),
         }
     }
 

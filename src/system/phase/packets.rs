@@ -4,6 +4,8 @@
 //! Packets come in blocks: a window that is not reduced, then some that are, if the collective reduces
 //! (ASTRA-sim, `Ring.cc`, `AllToAll.cc`, `HalvingDoubling.cc`; an all-reduce in odd blocks only).
 
+use crate::network::message::Rank;
+
 use super::{Happening, Label, Move, Phase, Settle};
 use crate::system::op::Collective;
 use crate::system::setup::{Pattern, Ring};
@@ -45,7 +47,7 @@ enum Reduces {
 #[derive(Debug)]
 enum Partners {
     /// Always the neighbours.
-    Neighbours { to: u32, from: u32 },
+    Neighbours { to: Rank, from: Rank },
     /// The next one at each turn.
     Everyone { anticlockwise: bool, distance: u32 },
     /// At a distance that changes with each packet made.
@@ -208,7 +210,7 @@ impl Packets {
 
 impl Partners {
     fn neighbours(ring: &Ring, anticlockwise: bool) -> Self {
-        let (next, previous) = (ring.ahead(1), ring.behind(1));
+        let (next, previous) = (ring.rank(ring.ahead(1)), ring.rank(ring.behind(1)));
         if anticlockwise {
             Partners::Neighbours {
                 to: previous,
@@ -252,11 +254,11 @@ impl Partners {
         }
     }
 
-    /// Positions that the next packet goes to, and from which one is expected in turn.
-    fn next(&mut self, ring: &Ring) -> (u32, u32) {
+    /// The rank that the next packet goes to, and from which one is expected in turn.
+    fn next(&mut self, ring: &Ring) -> (Rank, Rank) {
         match self {
             Partners::Neighbours { to, from } => (*to, *from),
-            Partners::Halves { partner, .. } => (*partner, *partner),
+            Partners::Halves { partner, .. } => (ring.rank(*partner), ring.rank(*partner)),
             Partners::Everyone {
                 anticlockwise,
                 distance,
@@ -266,7 +268,8 @@ impl Partners {
                 } else {
                     *distance + 1
                 };
-                let (ahead, behind) = (ring.ahead(*distance), ring.behind(*distance));
+                let ahead = ring.rank(ring.ahead(*distance));
+                let behind = ring.rank(ring.behind(*distance));
                 if *anticlockwise {
                     (behind, ahead)
                 } else {

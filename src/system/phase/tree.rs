@@ -13,6 +13,22 @@ enum Place {
     Leaf { parent: u32 },
 }
 
+impl Place {
+    /// The same place with ranks for positions.
+    fn among(self, ring: &Ring) -> Place {
+        let rank = |position| ring.rank(position);
+        match self {
+            Place::Root { child } => Place::Root { child: rank(child) },
+            Place::Leaf { parent } => Place::Leaf { parent: rank(parent) },
+            Place::Inner { parent, left, right } => Place::Inner {
+                parent: rank(parent),
+                left: rank(left),
+                right: rank(right),
+            },
+        }
+    }
+}
+
 /// What a position waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -28,6 +44,7 @@ enum State {
 /// A chunk in a tree.
 #[derive(Debug)]
 pub(in crate::system) struct TreeRun {
+    /// Positions, not ranks.
     place: Place,
     state: State,
     /// An inner node's first child is reduced.
@@ -77,8 +94,9 @@ impl TreeRun {
         self.bytes
     }
 
-    pub(super) fn on(&mut self, happening: Happening, moves: &mut Vec<Move>) {
-        match self.place {
+    pub(super) fn on(&mut self, happening: Happening, ring: &Ring, moves: &mut Vec<Move>) {
+        let place = self.place.among(ring);
+        match place {
             Place::Leaf { parent } => self.leaf(parent, moves),
             Place::Root { child } => self.root(child, moves),
             Place::Inner { parent, left, right } => self.inner(happening, parent, [left, right], moves),

@@ -301,6 +301,12 @@ impl Files {
                 }
             }
         }
+        if self.system.track_local_mem {
+            cautions.push(
+                "`track-local-mem` has no effect; ASTRA-sim exits without an answer if a node lacks `inputs` or `outputs`"
+                    .into(),
+            );
+        }
         if self.system.local_mem_bytes_per_s == 0.0 {
             cautions.push("no `local-mem-bw`: reductions cost nothing".into());
         }

@@ -238,15 +238,17 @@ impl State {
 impl Machine for Ranks {
     fn start(&mut self, rank: Rank, network: &mut Network) {
         self.issue(rank, network);
-        self.drain(rank, network);
+        self.drain(rank, Ok(()), network);
     }
 
     fn sent(&mut self, rank: Rank, token: u64, network: &mut Network) {
-        self.tell(rank, Input::Sent(token), network);
+        let told = self.states[rank as usize].npu.sent(token, network.now());
+        self.drain(rank, told, network);
     }
 
     fn received(&mut self, rank: Rank, token: u64, network: &mut Network) {
-        self.tell(rank, Input::Received(token), network);
+        let told = self.states[rank as usize].npu.received(token, network.now());
+        self.drain(rank, told, network);
     }
 
     fn timer(&mut self, rank: Rank, token: u64, network: &mut Network) {
@@ -257,9 +259,14 @@ impl Machine for Ranks {
             }
             MEMORY_DONE.. => {
                 let node = self.states[rank as usize].node((token - MEMORY_DONE) as u32).id;
-                self.tell(rank, Input::MemoryDone(node), network);
+                let npu = &mut self.states[rank as usize].npu;
+                let told = npu.handle(Input::MemoryDone(node), network.now());
+                self.drain(rank, told, network);
             }
-            _ => self.tell(rank, Input::TimerFired(token), network),
+            _ => {
+                let told = self.states[rank as usize].npu.timer_fired(token, network.now());
+                self.drain(rank, told, network);
+            }
         }
     }
 }
@@ -274,15 +281,9 @@ fn begin_transaction(network: &mut Network, transaction: Option<Transaction>) {
 }
 
 impl Ranks {
-    fn tell(&mut self, rank: Rank, input: Input, network: &mut Network) {
-        let state = &mut self.states[rank as usize];
-        let told = state.npu.handle(input, network.now());
+    /// Carries out what a rank's machine wants after it was told something.
+    fn drain(&mut self, rank: Rank, told: Result<(), HandleError>, network: &mut Network) {
         debug_assert_eq!(told, Ok(()), "the machine knows what it has asked for");
-        self.drain(rank, network);
-    }
-
-    /// Carries out what a rank's machine wants.
-    fn drain(&mut self, rank: Rank, network: &mut Network) {
         while let Some(action) = self.states[rank as usize].npu.poll_action() {
             match action {
                 Action::Send(t) => network.send(rank, t.peer, t.key, t.bytes, t.message),
@@ -423,5 +424,6 @@ fn request(work: &CollectiveWork) -> Request {
         bytes: work.bytes,
         dimensions: work.dimensions,
         priority: i64::from(work.priority),
+        root: work.root,
     }
 }
