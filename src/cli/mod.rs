@@ -5,6 +5,7 @@
 //!   the store itself. [`clean`]: undo what a killed run left.
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries.
 //! * [`workload`]: traces: look into them, convert them, generate them.
+//! * [`placement`]: jobs on tori in virtual time, played by `genie run` too.
 //! * [`rank`]: one rank's process, started by `genie run`.
 
 pub mod astra;
@@ -13,6 +14,7 @@ pub mod clean;
 pub mod diff;
 pub mod export;
 pub mod gate;
+pub mod placement;
 pub mod plan;
 pub mod prune;
 pub mod rank;

@@ -12,8 +12,8 @@ use crate::report::live::{Live, Output};
 use crate::report::style::Style;
 use crate::results::run::Repetition;
 use crate::results::{Environment, Recorder, Run, RunId};
-use crate::scenario;
 use crate::scenario::plan::{FabricKind, Plan};
+use crate::scenario::{self, Diagnostics, Loaded};
 use crate::testbed::{capacity, congestion, controller, exit};
 
 /// Arguments of `genie run`.
@@ -45,7 +45,16 @@ pub struct Args {
 /// Plays the scenario.
 pub fn run(args: Args) -> i32 {
     let started = Instant::now();
-    let mut plan = match plan(&args) {
+    let loaded = match scenario::load(&args.file, &args.sets) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => return wrong(&diagnostics),
+    };
+    match scenario::planner::placement::study(&loaded) {
+        Ok(Some(study)) => return super::placement::run(&loaded, study, args.json),
+        Ok(None) => {}
+        Err(diagnostics) => return wrong(&diagnostics),
+    }
+    let mut plan = match plan(&loaded) {
         Ok(plan) => plan,
         Err(code) => return code,
     };
@@ -176,10 +185,11 @@ fn gate(args: &Args, id: &RunId, stored: bool) -> i32 {
     }
 }
 
-fn plan(args: &Args) -> Result<Plan, i32> {
-    let plan = scenario::load(&args.file, &args.sets).and_then(|loaded| scenario::planner::build(&loaded));
-    plan.map_err(|diagnostics| {
-        super::check::complain(&diagnostics);
-        exit::USAGE
-    })
+fn plan(loaded: &Loaded) -> Result<Plan, i32> {
+    scenario::planner::build(loaded).map_err(|diagnostics| wrong(&diagnostics))
+}
+
+fn wrong(diagnostics: &Diagnostics) -> i32 {
+    super::check::complain(diagnostics);
+    exit::USAGE
 }

@@ -83,7 +83,11 @@ impl Ledger {
     pub fn standing(mut self, grid: [u32; 3]) -> Self {
         let mut all = HashSet::new();
         for from in 0..self.cubes {
-            let at = [from % grid[0], from / grid[0] % grid[1], from / (grid[0] * grid[1])];
+            let at = [
+                from % grid[0],
+                from / grid[0] % grid[1],
+                from / (grid[0] * grid[1]),
+            ];
             for switch in 0..3 * self.side * self.side {
                 let axis = (switch / (self.side * self.side)) as usize;
                 let mut next = at;
@@ -178,7 +182,10 @@ impl Ledger {
             _ => i + self.side * j + square * x,
         };
         let cube = square * self.side;
-        Some((circuit.north * cube + local(self.side - 1), south * cube + local(0)))
+        Some((
+            circuit.north * cube + local(self.side - 1),
+            south * cube + local(0),
+        ))
     }
 
     fn walk(&self, claim: &Claim<'_>, joined: &HashSet<(u32, u32)>) -> Result<(), Fault> {
@@ -187,7 +194,9 @@ impl Ledger {
         for number in 0..a * b * c {
             let at = [number % a, number / a % b, number / a / b];
             for axis in 0..3 {
-                let Some(next) = ahead(claim, at, axis) else { continue };
+                let Some(next) = ahead(claim, at, axis) else {
+                    continue;
+                };
                 let (x, y) = (node(at), node(next));
                 if x != y && !self.beside(x, y) && !joined.contains(&(x.min(y), x.max(y))) {
                     return Err(Fault::Apart(x, y));
@@ -227,7 +236,11 @@ fn ahead(claim: &Claim<'_>, mut at: [u32; 3], axis: usize) -> Option<[u32; 3]> {
     let shortest = dims.into_iter().min()?;
     if claim.shape.twisted && length == shortest {
         for (x, d) in at.iter_mut().zip(dims) {
-            *x = if d == 2 * shortest { (*x + shortest) % d } else { *x };
+            *x = if d == 2 * shortest {
+                (*x + shortest) % d
+            } else {
+                *x
+            };
         }
     }
     Some(at)

@@ -81,7 +81,10 @@ fn first(starts: &[u64], [a, b, _]: Dims) -> impl Iterator<Item = Dims> + '_ {
 }
 
 fn nodes(machine: &Machine, start: Dims, dims: Dims, turn: [usize; 3], map: &[u32]) -> Vec<u32> {
-    let (torus, shape) = (machine.torus(), super::Shape::new(dims).grid(super::Closing::Never));
+    let (torus, shape) = (
+        machine.torus(),
+        super::Shape::new(dims).grid(super::Closing::Never),
+    );
     let node = |index: &u32| {
         let (at, mut to) = (shape.at(*index), start);
         (0..3).for_each(|axis| to[turn[axis]] = (start[turn[axis]] + at[axis]) % torus[turn[axis]]);

@@ -228,7 +228,10 @@ mod tests {
 
     #[test]
     fn two_times_a_large_prime_only_folds_in_two() {
-        assert_eq!(dims_of("158x1x1", Closing::Multiple(4)), [[1, 1, 158], [1, 2, 79]]);
+        assert_eq!(
+            dims_of("158x1x1", Closing::Multiple(4)),
+            [[1, 1, 158], [1, 2, 79]]
+        );
     }
 
     #[test]

@@ -74,20 +74,27 @@ impl Machine {
         let torus = self.torus();
         for at in &failures.nodes {
             if (0..3).any(|axis| at[axis] >= torus[axis]) {
-                return Err(MachineError::Missing(format!("node {}-{}-{}", at[0], at[1], at[2])));
+                return Err(MachineError::Missing(format!(
+                    "node {}-{}-{}",
+                    at[0], at[1], at[2]
+                )));
             }
             self.failed.push(self.node_at(*at));
         }
         self.failed.sort_unstable();
         self.failed.dedup();
         let map = self.ports();
-        let all = failures.switches.iter().flat_map(|s| (0..map.used()).map(|p| (*s, p)));
+        let all = failures
+            .switches
+            .iter()
+            .flat_map(|s| (0..map.used()).map(|p| (*s, p)));
         for (switch, port) in failures.ports.iter().copied().chain(all) {
             if switch >= map.switches() || port >= map.used() {
                 let what = format!("port {port} of switch {switch}");
                 return Err(MachineError::Missing(what));
             }
-            self.dead_ports.resize((map.switches() * map.used()) as usize, false);
+            self.dead_ports
+                .resize((map.switches() * map.used()) as usize, false);
             self.dead_ports[(switch * map.used() + port) as usize] = true;
         }
         Ok(())

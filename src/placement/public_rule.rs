@@ -53,7 +53,13 @@ fn admit_turned(state: &State<'_>, dims: Dims) -> Option<Admitted> {
     order.sort_by_key(|bits: &u32| bits.count_ones());
     for bits in order {
         let along = [0, 1, 2].map(|axis| bits >> axis & 1 == 1);
-        let count = |axis: usize| if along[axis] { u32::from(part[axis] > 0) } else { full[axis] };
+        let count = |axis: usize| {
+            if along[axis] {
+                u32::from(part[axis] > 0)
+            } else {
+                full[axis]
+            }
+        };
         let need = (0..3).map(count).product();
         if need == 0 {
             continue;
@@ -65,10 +71,16 @@ fn admit_turned(state: &State<'_>, dims: Dims) -> Option<Admitted> {
             .find_map(|offset| Some((offset, take(state, &used, offset, size, need)?)))?;
         for cube in cubes {
             used[cube as usize] = true;
-            admitted.nodes.extend(block(offset, size).map(|local| state.machine.node(cube, local)));
+            admitted
+                .nodes
+                .extend(block(offset, size).map(|local| state.machine.node(cube, local)));
         }
         admitted.cubes += need;
-        admitted.kinds.push(Kind { part: along, need, offset });
+        admitted.kinds.push(Kind {
+            part: along,
+            need,
+            offset,
+        });
     }
     Some(admitted)
 }
@@ -94,13 +106,8 @@ fn offsets(size: Dims, side: u32, corners: bool) -> Vec<Dims> {
 
 fn block(offset: Dims, size: Dims) -> impl Iterator<Item = Dims> {
     let [a, b, _] = size;
-    (0..size.iter().product()).map(move |n: u32| {
-        [
-            offset[0] + n % a,
-            offset[1] + n / a % b,
-            offset[2] + n / (a * b),
-        ]
-    })
+    (0..size.iter().product())
+        .map(move |n: u32| [offset[0] + n % a, offset[1] + n / a % b, offset[2] + n / (a * b)])
 }
 
 fn take(state: &State<'_>, used: &[bool], offset: Dims, size: Dims, need: u32) -> Option<Vec<u32>> {
@@ -114,7 +121,10 @@ fn take(state: &State<'_>, used: &[bool], offset: Dims, size: Dims, need: u32) -
         let mut words = state.bits(*cube).iter().zip(&mask);
         !used[*cube as usize] && words.all(|(free, mask)| free & mask == *mask)
     };
-    let cubes: Vec<u32> = (0..state.machine.cubes()).filter(fits).take(need as usize).collect();
+    let cubes: Vec<u32> = (0..state.machine.cubes())
+        .filter(fits)
+        .take(need as usize)
+        .collect();
     (cubes.len() == need as usize).then_some(cubes)
 }
 
@@ -129,7 +139,11 @@ impl Admitted {
     pub fn wireable(&self, side: u32) -> bool {
         (0..3).all(|axis| {
             let part = self.dims[axis] % side;
-            let mut offsets = self.kinds.iter().filter(|kind| kind.part[axis]).map(|kind| kind.offset[axis]);
+            let mut offsets = self
+                .kinds
+                .iter()
+                .filter(|kind| kind.part[axis])
+                .map(|kind| kind.offset[axis]);
             let Some(first) = offsets.next() else { return true };
             let joins = self.dims[axis] < side || first == 0 || first == side - part;
             joins && offsets.all(|offset| offset == first)

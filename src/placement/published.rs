@@ -45,5 +45,7 @@ pub const JCT_GAIN: f64 = 11.0;
 
 /// The published figures of a policy on cubes of a side.
 pub fn of(policy: Kind, cube: u32) -> Option<&'static Published> {
-    PUBLISHED.iter().find(|known| known.policy == policy && known.cube == cube)
+    PUBLISHED
+        .iter()
+        .find(|known| known.policy == policy && known.cube == cube)
 }

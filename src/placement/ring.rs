@@ -35,7 +35,12 @@ pub fn find(state: &State<'_>, length: u32, ring: bool, budget: &mut u64) -> Opt
     let mut winding = Winding { state, ring, budget };
     let (full, rest) = (length / whole, length % whole);
     let lanes: Vec<Lane> = (0..3)
-        .flat_map(|axis| (0..side * side).map(move |n| Lane { axis, at: [n / side, n % side] }))
+        .flat_map(|axis| {
+            (0..side * side).map(move |n| Lane {
+                axis,
+                at: [n / side, n % side],
+            })
+        })
         .collect();
     let (lane, legs) = winding
         .around_one(&lanes, full, rest)
@@ -75,7 +80,10 @@ impl Winding<'_, '_, '_> {
                     continue;
                 };
                 let mut all: Vec<Leg> = Vec::with_capacity(legs.len() + 1);
-                all.extend(legs.iter().map(|leg| Leg { cube: leg.cube, path: leg.path.clone() }));
+                all.extend(legs.iter().map(|leg| Leg {
+                    cube: leg.cube,
+                    path: leg.path.clone(),
+                }));
                 all.push(Leg { cube, path });
                 return Some((*lane, all));
             }
@@ -85,7 +93,9 @@ impl Winding<'_, '_, '_> {
 
     /// As many nodes as there are on one lane of each cube, until it is enough.
     fn over_many(&mut self, lanes: &[Lane], length: u32) -> Option<(Lane, Vec<Leg>)> {
-        lanes.iter().find_map(|lane| Some((*lane, self.along(*lane, length)?)))
+        lanes
+            .iter()
+            .find_map(|lane| Some((*lane, self.along(*lane, length)?)))
     }
 
     fn along(&mut self, lane: Lane, length: u32) -> Option<Vec<Leg>> {
@@ -149,7 +159,9 @@ impl Winding<'_, '_, '_> {
         let nodes = self.state.machine.cube_nodes() as usize;
         Field {
             side: self.state.machine.side,
-            free: (0..nodes).map(|node| bits[node / 64] >> (node % 64) & 1 == 1).collect(),
+            free: (0..nodes)
+                .map(|node| bits[node / 64] >> (node % 64) & 1 == 1)
+                .collect(),
             budget: self.budget,
         }
     }
@@ -174,7 +186,9 @@ impl Winding<'_, '_, '_> {
     fn join(&self, lane: Lane, legs: &[Leg]) -> Wound {
         let machine = self.state.machine;
         let start = |leg: &Leg| leg.cube * machine.cube_nodes();
-        let nodes = legs.iter().flat_map(|leg| leg.path.iter().map(move |node| start(leg) + node));
+        let nodes = legs
+            .iter()
+            .flat_map(|leg| leg.path.iter().map(move |node| start(leg) + node));
         let nodes: Vec<u32> = nodes.collect();
         let joints = if self.ring { legs.len() } else { legs.len() - 1 };
         let join = |n: usize| {

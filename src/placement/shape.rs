@@ -88,9 +88,7 @@ impl Shape {
 
     fn twistable(&self) -> bool {
         let n = self.short();
-        n > 1
-            && self.dims.iter().all(|d| *d == n || *d == 2 * n)
-            && self.dims.contains(&(2 * n))
+        n > 1 && self.dims.iter().all(|d| *d == n || *d == 2 * n) && self.dims.contains(&(2 * n))
     }
 }
 
@@ -100,7 +98,9 @@ impl FromStr for Shape {
     fn from_str(text: &str) -> Result<Self, ShapeError> {
         let form = || ShapeError::Form(text.chars().take(40).collect());
         let plain = text.trim();
-        let (plain, twisted) = plain.strip_suffix('T').map_or((plain, false), |rest| (rest, true));
+        let (plain, twisted) = plain
+            .strip_suffix('T')
+            .map_or((plain, false), |rest| (rest, true));
         let mut dims = [1; 3];
         let mut count = 0;
         for part in plain.split('x') {
@@ -134,8 +134,21 @@ mod tests {
     fn shapes_are_read_and_refused() {
         assert_eq!("104x1x1".parse(), Ok(Shape::new([104, 1, 1])));
         assert_eq!("8x4".parse(), Ok(Shape::new([8, 4, 1])));
-        assert_eq!("4x4x8T".parse::<Shape>().map(|s| s.to_string()), Ok("4x4x8T".into()));
-        for text in ["", "x", "0x1", "4x4x4T", "2x3x4T", "-1", "1x1x1x1", "9999999999", "4xé"] {
+        assert_eq!(
+            "4x4x8T".parse::<Shape>().map(|s| s.to_string()),
+            Ok("4x4x8T".into())
+        );
+        for text in [
+            "",
+            "x",
+            "0x1",
+            "4x4x4T",
+            "2x3x4T",
+            "-1",
+            "1x1x1x1",
+            "9999999999",
+            "4xé",
+        ] {
             assert!(text.parse::<Shape>().is_err(), "{text}");
         }
     }

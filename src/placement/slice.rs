@@ -44,7 +44,9 @@ const AUGMENTATIONS: u32 = 20_000;
 
 /// The place for a box that breaks the fewest empty cubes; the first such in a fixed order.
 pub fn find(state: &State<'_>, wanted: &Wanted) -> Option<Slice> {
-    let mut order: Vec<u32> = (0..state.machine.cubes()).filter(|c| state.free_in(*c) > 0).collect();
+    let mut order: Vec<u32> = (0..state.machine.cubes())
+        .filter(|c| state.free_in(*c) > 0)
+        .collect();
     order.sort_by_key(|cube| (state.free_in(*cube), *cube));
     let mut best: Option<(u32, Slice)> = None;
     let turns = turns(wanted.dims);
@@ -62,7 +64,15 @@ pub fn find(state: &State<'_>, wanted: &Wanted) -> Option<Slice> {
                     if best.as_ref().is_none_or(|(least, _)| broken < *least) {
                         let twist = wanted.twist;
                         let done = broken <= cuts.iter().map(Cut::whole).product();
-                        best = Some((broken, Slice { turn, cuts, twist, cubes }));
+                        best = Some((
+                            broken,
+                            Slice {
+                                turn,
+                                cuts,
+                                twist,
+                                cubes,
+                            },
+                        ));
                         if done {
                             return best.map(|(_, slice)| slice);
                         }
@@ -196,7 +206,13 @@ impl<'s, 'm> Fit<'s, 'm> {
             if need > 0 {
                 let size = (0..3).map(|axis| cuts[axis].segment(kinds[axis]).1).product();
                 let (mask, cubes) = (Vec::new(), Vec::new());
-                fit.classes.push(Class { kinds, need, size, mask, cubes });
+                fit.classes.push(Class {
+                    kinds,
+                    need,
+                    size,
+                    mask,
+                    cubes,
+                });
             }
         }
         fit.classes.sort_by_key(|class| std::cmp::Reverse(class.size));
@@ -212,7 +228,10 @@ impl<'s, 'm> Fit<'s, 'm> {
             self.classes[number].mask = self.mask(self.classes[number].kinds);
             let class = &self.classes[number];
             let start = order.partition_point(|cube| self.state.free_in(*cube) < class.size);
-            let fits = order[start..].iter().copied().filter(|cube| self.fits(class, *cube));
+            let fits = order[start..]
+                .iter()
+                .copied()
+                .filter(|cube| self.fits(class, *cube));
             let cubes: Vec<u32> = fits.collect();
             if cubes.len() < class.need as usize {
                 return None;
@@ -375,7 +394,9 @@ impl Slice {
             let cell = [number % a, number / a % b, number / (a * b)];
             let kinds = [0, 1, 2].map(|axis| self.cuts[axis].kind(cell[axis]));
             for axis in 0..3 {
-                let Some(next) = self.next(cell, axis) else { continue };
+                let Some(next) = self.next(cell, axis) else {
+                    continue;
+                };
                 let (from, to) = (self.cube(cell), self.cube(next));
                 let face = face(&self.cuts, axis, kinds);
                 circuits.extend(face.into_iter().map(|local| map.join(axis, local, from, to)));

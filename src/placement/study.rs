@@ -139,7 +139,11 @@ const PUBLIC_SIDE: u32 = 4;
 /// Plays it all.
 pub fn run(study: &Study, threads: usize) -> Result<Report, MachineError> {
     let machine = |side| Machine::new(study.torus, side, &study.failures);
-    let machines: Vec<Machine> = study.entries.iter().map(|e| machine(e.cube)).collect::<Result<_, _>>()?;
+    let machines: Vec<Machine> = study
+        .entries
+        .iter()
+        .map(|e| machine(e.cube))
+        .collect::<Result<_, _>>()?;
     let public = machine(PUBLIC_SIDE).ok();
     let traces = Traces::new(study);
     let columns = study.entries.len() + usize::from(public.is_some());
@@ -253,7 +257,8 @@ fn gather(study: &Study, pieces: &[Piece], columns: usize, public: bool, left_ou
         }
         if let (Some(entry), false) = (study.entries.get(group % columns), outcomes.is_empty()) {
             let wrong = outcomes.iter().find_map(|outcome| outcome.fault.as_ref());
-            fault = fault.or_else(|| Some(format!("{} on cubes of {}: {}", entry.policy, entry.cube, wrong?)));
+            fault =
+                fault.or_else(|| Some(format!("{} on cubes of {}: {}", entry.policy, entry.cube, wrong?)));
             rows.push(row(study, entry, study.loads[group / columns], &outcomes));
         }
     }
@@ -266,7 +271,8 @@ fn gather(study: &Study, pieces: &[Piece], columns: usize, public: bool, left_ou
 }
 
 fn row(study: &Study, entry: &Entry, load: f64, outcomes: &[&Outcome]) -> Row {
-    let mean = |of: &dyn Fn(&Outcome) -> f64| outcomes.iter().map(|o| of(o)).sum::<f64>() / outcomes.len() as f64;
+    let mean =
+        |of: &dyn Fn(&Outcome) -> f64| outcomes.iter().map(|o| of(o)).sum::<f64>() / outcomes.len() as f64;
     let percentile = |share| {
         let all: Vec<f64> = outcomes.iter().filter_map(|o| o.jct_at(share)).collect();
         (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
@@ -274,7 +280,11 @@ fn row(study: &Study, entry: &Entry, load: f64, outcomes: &[&Outcome]) -> Row {
     let waiting = |column: usize| mean(&|o| o.waiting[column] / o.jobs.max(1) as f64);
     let cube = match entry.policy.fixed() {
         false => Some(entry.cube),
-        true => study.torus.iter().all(|d| *d == study.torus[0]).then_some(study.torus[0]),
+        true => study
+            .torus
+            .iter()
+            .all(|d| *d == study.torus[0])
+            .then_some(study.torus[0]),
     };
     let published = cube.filter(|_| entry.backfill == 0);
     let cubes = study.torus.map(|d| d / entry.cube).iter().product();
@@ -301,7 +311,11 @@ fn row(study: &Study, entry: &Entry, load: f64, outcomes: &[&Outcome]) -> Row {
         slowdown: mean(&|o| o.slowdown),
         verified: outcomes.iter().map(|o| o.verified).sum(),
         seeds: study.seeds.1,
-        buildable: super::circuit::PortMap { cubes, side: entry.cube }.buildable(),
+        buildable: super::circuit::PortMap {
+            cubes,
+            side: entry.cube,
+        }
+        .buildable(),
         published: published.and_then(|cube| published::of(entry.policy, cube)),
     }
 }

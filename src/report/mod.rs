@@ -3,6 +3,7 @@
 //!
 //! * [`terminal`]: the table; [`facts`] above it, its [`columns`]; [`progress`]: the bar on stderr.
 //! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run.
+//! * [`placement`]: policies compared.
 //! * [`astra`]: the lines of ASTRA-sim. [`workload`]: what is in a trace.
 //! * [`diff`]: runs compared. [`gate`]: a run judged. [`list`]: the list of runs. [`style`]: width and colour of an output.
 
@@ -14,6 +15,7 @@ pub mod gate;
 pub mod json;
 pub mod list;
 pub mod live;
+pub mod placement;
 pub mod progress;
 pub mod style;
 pub mod terminal;

@@ -19,6 +19,7 @@ pub const SECTIONS: &[&str] = &[
     "host",
     "tcp",
     "communicator",
+    "placement",
     "traffic",
 ];
 
@@ -42,6 +43,7 @@ pub fn scenario(mut table: Table<'_>, end: Span) -> Result<Scenario, Vec<Diagnos
         host: reader.section(&mut table, "host"),
         tcp: reader.section(&mut table, "tcp").unwrap_or_default(),
         communicator: reader.sections(&mut table, "communicator", "communicator"),
+        placement: reader.section(&mut table, "placement"),
         traffic: reader.traffic(&mut table),
     };
     reader.unknown(&table, SECTIONS, "the sections of a scenario are");

@@ -29,13 +29,22 @@ impl Policy for FirstFit {
 }
 
 /// The first free box of the first fold that has one.
-pub fn first_of(shape: &Shape, folds: &[Fold], state: &State<'_>, closing: Closing) -> Result<Placement, Refusal> {
+pub fn first_of(
+    shape: &Shape,
+    folds: &[Fold],
+    state: &State<'_>,
+    closing: Closing,
+) -> Result<Placement, Refusal> {
     if shape.twisted {
         // A fixed torus has no twisted links.
         return Err(Refusal::Wiring);
     }
     let links = shape.grid(closing);
-    let find = |ports| folds.iter().find_map(|fold| fixed::find(state, fold.dims, &links, &fold.map, ports));
+    let find = |ports| {
+        folds
+            .iter()
+            .find_map(|fold| fixed::find(state, fold.dims, &links, &fold.map, ports))
+    };
     if let Some(nodes) = find(true) {
         let circuits = fixed::circuits(state.machine, &links, &nodes);
         return Ok(Placement { nodes, circuits });

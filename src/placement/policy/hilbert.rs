@@ -69,7 +69,10 @@ fn index(mut x: Dims, bits: u32) -> u64 {
     }
     x[1] ^= x[0];
     x[2] ^= x[1];
-    let t = (1..bits).rev().filter(|bit| x[2] >> bit & 1 == 1).fold(0, |t, bit| t ^ ((1 << bit) - 1));
+    let t = (1..bits)
+        .rev()
+        .filter(|bit| x[2] >> bit & 1 == 1)
+        .fold(0, |t, bit| t ^ ((1 << bit) - 1));
     let x = x.map(|v| v ^ t);
     let bit = |level: u32, axis: usize| u64::from(x[axis] >> level & 1);
     (0..bits)

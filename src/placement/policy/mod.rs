@@ -109,5 +109,9 @@ impl fmt::Display for Kind {
 /// promised to.
 fn fixed_closing(machine: &Machine) -> Closing {
     let [a, b, c] = machine.torus();
-    if a == b && b == c { Closing::Exactly(a) } else { Closing::Never }
+    if a == b && b == c {
+        Closing::Exactly(a)
+    } else {
+        Closing::Never
+    }
 }

@@ -30,7 +30,9 @@ impl Policy for Rfold {
         }
         let known = self.known.entry(*shape);
         let known = known.or_insert_with(|| folds(shape, closing, cost(shape, state.machine)));
-        let found = known.iter().find_map(|fold| Some((fold, find(shape, fold, state, true)?)));
+        let found = known
+            .iter()
+            .find_map(|fold| Some((fold, find(shape, fold, state, true)?)));
         match found {
             Some((fold, slice)) => Ok(placed(&slice, fold, state)),
             None => Err(why(shape, known, state)),

@@ -17,7 +17,12 @@ pub struct Running<'a> {
 
 /// When the head can start if nothing else is started, microseconds; `None` if not even then. `running` are in
 /// the order of their ends. More free nodes are never less room, so the completions are bisected.
-pub fn shadow(head: &Shape, policy: &mut dyn Policy, state: &State<'_>, running: &[Running<'_>]) -> Option<u64> {
+pub fn shadow(
+    head: &Shape,
+    policy: &mut dyn Policy,
+    state: &State<'_>,
+    running: &[Running<'_>],
+) -> Option<u64> {
     let mut fits_after = |count: usize| {
         let mut later = state.clone();
         running[..count].iter().for_each(|job| later.release(job.nodes));

@@ -154,7 +154,9 @@ impl<'a> Engine<'a> {
     }
 
     fn complete(&mut self) {
-        let Some(Reverse((_, job))) = self.ends.pop() else { return };
+        let Some(Reverse((_, job))) = self.ends.pop() else {
+            return;
+        };
         let (_, placement) = self.running.remove(&job).expect("what ends is running");
         self.state.release(&placement.nodes);
         self.busy -= placement.nodes.len() as u64;
@@ -240,10 +242,19 @@ impl<'a> Engine<'a> {
         self.verify(&shape, &placement);
         self.state.take(&placement.nodes);
         self.busy += placement.nodes.len() as u64;
-        let changed = self.standing.as_mut().map_or(0, |standing| standing.make(&placement.circuits));
-        let load = self.loads.as_mut().map_or(1.0, |loads| loads.add(&shape.grid(self.closing), &placement.nodes));
+        let changed = self
+            .standing
+            .as_mut()
+            .map_or(0, |standing| standing.make(&placement.circuits));
+        let load = self.loads.as_mut().map_or(1.0, |loads| {
+            loads.add(&shape.grid(self.closing), &placement.nodes)
+        });
         let factor = slowdown(self.rules.communication, load);
-        let wiring = if changed > 0 { self.rules.reconfiguration } else { 0 };
+        let wiring = if changed > 0 {
+            self.rules.reconfiguration
+        } else {
+            0
+        };
         let end = self.now + wiring + (duration as f64 * factor) as u64;
         self.slowdowns += factor;
         self.outcome.changed += changed;
@@ -290,5 +301,9 @@ fn ledger(machine: &Machine, fixed: bool) -> Ledger {
     let all = (0..map.switches()).flat_map(|switch| (0..map.used()).map(move |port| (switch, port)));
     let dark = all.filter(|(switch, port)| !machine.alive(*switch, *port));
     let ledger = Ledger::new(machine.side, machine.cubes(), machine.failed(), dark);
-    if fixed { ledger.standing(machine.grid) } else { ledger }
+    if fixed {
+        ledger.standing(machine.grid)
+    } else {
+        ledger
+    }
 }

@@ -62,7 +62,10 @@ mod tests {
             jct: vec![1.0, 2.0, 10.0],
             ..Outcome::default()
         };
-        assert_eq!((outcome.jct_at(0.5), outcome.jct_at(0.99)), (Some(2.0), Some(10.0)));
+        assert_eq!(
+            (outcome.jct_at(0.5), outcome.jct_at(0.99)),
+            (Some(2.0), Some(10.0))
+        );
         assert_eq!(outcome.completion_rate(), 0.75);
         assert_eq!(Outcome::default().jct_at(0.5), None);
     }

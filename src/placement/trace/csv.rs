@@ -60,7 +60,10 @@ fn split(line: &str) -> Vec<&str> {
         }
     }
     fields.push(&line[start..]);
-    fields.iter().map(|field| field.trim().trim_matches('"')).collect()
+    fields
+        .iter()
+        .map(|field| field.trim().trim_matches('"'))
+        .collect()
 }
 
 struct Record<'a> {
@@ -82,7 +85,9 @@ impl Record<'_> {
         let column = self.columns.get(name);
         let column = column.ok_or_else(|| format!("the header has no column `{name}`"))?;
         let field = self.fields.get(*column);
-        field.copied().ok_or_else(|| format!("the line ends before `{name}`"))
+        field
+            .copied()
+            .ok_or_else(|| format!("the line ends before `{name}`"))
     }
 
     /// A number; `None` if the field is empty.
@@ -113,7 +118,9 @@ impl Record<'_> {
         let (start, end) = (self.number("start_time")?, self.number("end_time")?);
         let (count, share) = (self.number("inst_num")?, self.number("plan_gpu")?);
         // In hundredths of a GPU for each instance.
-        let gpus = count.zip(share).map(|(count, share)| (count * share / 100.0).ceil());
+        let gpus = count
+            .zip(share)
+            .map(|(count, share)| (count * share / 100.0).ceil());
         whole(start, start.zip(end).map(|(start, end)| end - start), gpus)
     }
 
@@ -121,7 +128,11 @@ impl Record<'_> {
         let arrival = self.number("creation_time")?;
         let start = self.number("scheduled_time")?.or(arrival);
         let end = self.number("deletion_time")?;
-        whole(arrival, start.zip(end).map(|(start, end)| end - start), self.number("num_gpu")?)
+        whole(
+            arrival,
+            start.zip(end).map(|(start, end)| end - start),
+            self.number("num_gpu")?,
+        )
     }
 
     fn rfold(&self) -> Result<Option<Row>, String> {
@@ -129,7 +140,11 @@ impl Record<'_> {
         let twisted = self.field("topology")? == "T3D_T" && !shape.ends_with('T');
         let text = format!("{shape}{}", if twisted { "T" } else { "" });
         let shape: Shape = text.parse().map_err(|error| format!("{error}"))?;
-        let row = whole(self.number("arrival")?, self.number("duration")?, Some(shape.size() as f64))?;
+        let row = whole(
+            self.number("arrival")?,
+            self.number("duration")?,
+            Some(shape.size() as f64),
+        )?;
         Ok(row.map(|row| Row {
             shape: Some(shape),
             ..row
@@ -145,7 +160,10 @@ fn whole(arrival: Option<f64>, duration: Option<f64>, gpus: Option<f64>) -> Resu
 }
 
 fn missing(field: &str) -> bool {
-    matches!(field, "" | "None" | "none" | "NULL" | "null" | "NaN" | "nan" | "Unknown")
+    matches!(
+        field,
+        "" | "None" | "none" | "NULL" | "null" | "NaN" | "nan" | "Unknown"
+    )
 }
 
 fn short(field: &str) -> String {

@@ -33,7 +33,9 @@ mod tests {
     #[test]
     fn the_mean_is_the_traces() {
         let n = 100_000;
-        let sum: f64 = (0..n).map(|i| quantile((f64::from(i) + 0.5) / f64::from(n))).sum();
+        let sum: f64 = (0..n)
+            .map(|i| quantile((f64::from(i) + 0.5) / f64::from(n)))
+            .sum();
         let hours = sum / f64::from(n) / 3600.0;
         assert!((9.0..11.0).contains(&hours), "{hours}");
     }

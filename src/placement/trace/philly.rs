@@ -28,7 +28,8 @@ struct Server {
 
 /// Reads all jobs: one runs for the sum of its attempts, on the GPUs of the largest.
 pub fn read(text: &str) -> Result<Rows, TraceError> {
-    let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| TraceError::Json(error.to_string()))?;
+    let entries: Vec<Entry> =
+        serde_json::from_str(text).map_err(|error| TraceError::Json(error.to_string()))?;
     let mut rows = Rows::default();
     for (number, entry) in entries.iter().enumerate() {
         let row = entry.row().map_err(|what| TraceError::At {

@@ -3,6 +3,7 @@
 //!
 //! * [`findings`]: what is wrong, at which path.
 //! * [`testbed`], [`network`], [`ranks`], [`ops`]: the parts of the plan.
+//! * [`placement`]: the study of a placement, which has no plan.
 //! * [`expect`]: bytes per link and the time that an operation must take; [`duration`]: that of the run.
 
 pub mod duration;
@@ -10,6 +11,7 @@ pub mod expect;
 pub mod findings;
 pub mod network;
 pub mod ops;
+pub mod placement;
 pub mod ranks;
 pub mod testbed;
 
@@ -21,6 +23,12 @@ use findings::Findings;
 /// Checks a scenario and resolves it.
 pub fn build(loaded: &Loaded) -> Result<Plan, Diagnostics> {
     let mut findings = Findings::new(loaded);
+    if loaded.scenario.placement.is_some() {
+        placement::study(loaded)?;
+        let help = "play it: `genie run`; check it: `genie check`";
+        findings.unwanted("placement", "a placement is replayed, not planned", help);
+        return Err(Diagnostics::new(loaded.sources.clone(), findings.wrong));
+    }
     let plan = resolve(loaded, &mut findings);
     match plan {
         Some(plan) if findings.wrong.is_empty() => Ok(plan),

@@ -3,13 +3,14 @@
 //!
 //! * [`testbed`], [`time`], [`host`], [`tcp`]: where and how ranks run.
 //! * [`communicator`]: groups of ranks.
-//! * [`collective`]: what is played.
+//! * [`collective`]: what is played. [`placement`]: jobs that are placed, instead of traffic.
 //!
 //! The `topology` section is [`crate::topology::spec`].
 
 pub mod collective;
 pub mod communicator;
 pub mod host;
+pub mod placement;
 pub mod tcp;
 pub mod testbed;
 pub mod time;
@@ -43,6 +44,9 @@ pub struct Scenario {
     /// Groups of ranks; "world" always exists and holds all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub communicator: Vec<communicator::Communicator>,
+    /// Jobs on a torus of cubes, instead of traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<placement::Placement>,
     /// What is played, in the order of the file.
     #[serde(default)]
     pub traffic: Traffic,
