@@ -30,7 +30,8 @@ fn verdict(machine: &Machine, kind: Kind, shape: Shape, placement: &Placement) -
 }
 
 const SHAPES: &[&str] = &[
-    "64x1x1", "104x1x1", "256x1x1", "6x1x1", "2x1x1", "8x12x1", "5x7x3", "4x4x8T", "4x8x8T", "16x16x16", "4x4x4", "6x10x14",
+    "64x1x1", "104x1x1", "256x1x1", "6x1x1", "2x1x1", "8x12x1", "5x7x3", "4x4x8T", "4x8x8T", "16x16x16",
+    "4x4x4", "6x10x14",
 ];
 
 #[test]
@@ -39,7 +40,9 @@ fn what_policies_place_is_right_and_every_mutant_of_it_wrong() {
     let mut seen = 0;
     for kind in [Kind::FirstFit, Kind::Folding, Kind::Reconfiguration, Kind::Rfold] {
         for shape in SHAPES {
-            let Ok((shape, right)) = place(&machine, kind, shape) else { continue };
+            let Ok((shape, right)) = place(&machine, kind, shape) else {
+                continue;
+            };
             assert_eq!(verdict(&machine, kind, shape, &right), Ok(()), "{kind} {shape}");
             seen += 1;
             let mut twice = right.clone();
@@ -51,7 +54,10 @@ fn what_policies_place_is_right_and_every_mutant_of_it_wrong() {
             if let Some(circuit) = right.circuits.first() {
                 let mut misaligned = right.clone();
                 misaligned.circuits[0].switch = (circuit.switch + 1) % 48;
-                assert!(verdict(&machine, kind, shape, &misaligned).is_err(), "{kind} {shape}");
+                assert!(
+                    verdict(&machine, kind, shape, &misaligned).is_err(),
+                    "{kind} {shape}"
+                );
                 let mut again = right.clone();
                 again.circuits.push(*circuit);
                 assert!(verdict(&machine, kind, shape, &again).is_err(), "{kind} {shape}");
@@ -78,7 +84,10 @@ fn a_dark_switch_is_a_matter_of_wiring_and_not_of_room() {
         ..Failures::default()
     };
     let machine = machine(&dark);
-    assert_eq!(place(&machine, Kind::Reconfiguration, "8x8x8").err(), Some(Refusal::Wiring));
+    assert_eq!(
+        place(&machine, Kind::Reconfiguration, "8x8x8").err(),
+        Some(Refusal::Wiring)
+    );
     // Position (1, 1) along x is dark: a bar elsewhere on the face still closes.
     let (_, ring) = place(&machine, Kind::Rfold, "128x1x1").unwrap();
     assert!(ring.circuits.iter().all(|circuit| circuit.switch != 5));
@@ -91,9 +100,24 @@ fn failed_nodes_are_never_given() {
         ..Failures::default()
     };
     let machine = machine(&failed);
-    assert_eq!(place(&machine, Kind::Rfold, "16x16x16").err(), Some(Refusal::Resource));
-    for kind in [Kind::FirstFit, Kind::Folding, Kind::Reconfiguration, Kind::Rfold, Kind::Hilbert] {
+    assert_eq!(
+        place(&machine, Kind::Rfold, "16x16x16").err(),
+        Some(Refusal::Resource)
+    );
+    for kind in [
+        Kind::FirstFit,
+        Kind::Folding,
+        Kind::Reconfiguration,
+        Kind::Rfold,
+        Kind::Hilbert,
+    ] {
         let (_, placement) = place(&machine, kind, "8x8x4").unwrap();
-        assert!(machine.failed().iter().all(|node| !placement.nodes.contains(node)), "{kind}");
+        assert!(
+            machine
+                .failed()
+                .iter()
+                .all(|node| !placement.nodes.contains(node)),
+            "{kind}"
+        );
     }
 }

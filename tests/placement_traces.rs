@@ -24,8 +24,14 @@ fn every_format_gives_its_jobs() {
         (Format::Rfold, rfold, 2, 104.0),
     ];
     for (format, text, count, size) in cases {
-        let rows = read(format, text).unwrap_or_else(|e| panic!("{format:?}: {e}")).rows;
-        assert_eq!((rows.len(), rows[0].size, rows[0].duration), (count, size, 3600.0), "{format:?}");
+        let rows = read(format, text)
+            .unwrap_or_else(|e| panic!("{format:?}: {e}"))
+            .rows;
+        assert_eq!(
+            (rows.len(), rows[0].size, rows[0].duration),
+            (count, size, 3600.0),
+            "{format:?}"
+        );
     }
 }
 
@@ -33,12 +39,17 @@ fn every_format_gives_its_jobs() {
 fn mistakes_are_named_with_their_line() {
     let header = "job_id,gpu_num,submit_time,start_time,end_time,duration\n";
     for (bad, words) in [
-        ("1,NaN?,2020-04-01 00:00:10,,,5", "line 2: `gpu_num` is not a number"),
+        (
+            "1,NaN?,2020-04-01 00:00:10,,,5",
+            "line 2: `gpu_num` is not a number",
+        ),
         ("1,8,yesterday,,,5", "is not a time"),
         ("1,8", "the line ends before"),
         ("1,1e300,2020-04-01 00:00:10,,,5", "out of range"),
     ] {
-        let error = read(Format::Helios, &format!("{header}{bad}\n")).unwrap_err().to_string();
+        let error = read(Format::Helios, &format!("{header}{bad}\n"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(words), "{error}");
     }
     assert!(read(Format::Helios, "").is_err());
