@@ -43,9 +43,9 @@ impl Grid {
             return None;
         }
         at[axis] = 0;
-        for other in 0..3 {
-            if let Some(n) = twist.filter(|n| self.dims[other] == 2 * n) {
-                at[other] = (at[other] + n) % (2 * n);
+        for (x, length) in at.iter_mut().zip(self.dims) {
+            if let Some(n) = twist.filter(|n| length == 2 * n) {
+                *x = (*x + n) % length;
             }
         }
         Some(at)

@@ -417,10 +417,9 @@ impl Slice {
         }
         cell[axis] = 0;
         if let Some(n) = self.twist.filter(|n| cut.length == *n) {
-            for other in 0..3 {
-                let long = &self.cuts[other];
+            for (at, long) in cell.iter_mut().zip(&self.cuts) {
                 if long.length == 2 * n {
-                    cell[other] = (cell[other] + n / cut.side) % long.cells;
+                    *at = (*at + n / cut.side) % long.cells;
                 }
             }
         }

@@ -46,8 +46,7 @@ impl<'m> Loads<'m> {
         let (mut at, to) = (self.machine.place_of(from), self.machine.place_of(to));
         let torus = self.machine.torus();
         let mut links = Vec::new();
-        for axis in 0..3 {
-            let length = torus[axis];
+        for (axis, length) in torus.into_iter().enumerate() {
             let ahead = (to[axis] + length - at[axis]) % length;
             let forward = ahead <= length - ahead;
             while at[axis] != to[axis] {
