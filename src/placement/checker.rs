@@ -225,7 +225,7 @@ fn ahead(claim: &Claim<'_>, mut at: [u32; 3], axis: usize) -> Option<[u32; 3]> {
         return Some(at);
     }
     let closed = match claim.closing {
-        Closing::Multiple(side) => length % side == 0,
+        Closing::Multiple(side) => length.is_multiple_of(side),
         Closing::Exactly(whole) => length == whole,
         Closing::Never => false,
     };

@@ -102,14 +102,12 @@ impl FromStr for Shape {
             .strip_suffix('T')
             .map_or((plain, false), |rest| (rest, true));
         let mut dims = [1; 3];
-        let mut count = 0;
-        for part in plain.split('x') {
+        for (count, part) in plain.split('x').enumerate() {
             let length: u32 = part.trim().parse().map_err(|_| form())?;
-            if length == 0 || length > MAX_LENGTH || count == 3 {
+            if length == 0 || length > MAX_LENGTH || count >= 3 {
                 return Err(form());
             }
             dims[count] = length;
-            count += 1;
         }
         let shape = Shape { dims, twisted };
         if twisted && !shape.twistable() {
