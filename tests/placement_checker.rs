@@ -6,11 +6,11 @@ use genie::placement::policy::Kind;
 use genie::placement::{Machine, Placement, Refusal, Shape, State};
 
 fn machine(failures: &Failures) -> Machine {
-    Machine::new([16; 3], 4, failures).unwrap()
+    Machine::new([16; 3], 4, failures).expect("it is one")
 }
 
 fn place(machine: &Machine, kind: Kind, shape: &str) -> Result<(Shape, Placement), Refusal> {
-    let shape: Shape = shape.parse().unwrap();
+    let shape: Shape = shape.parse().expect("a shape");
     let placement = kind.build(machine).place(&shape, &State::new(machine))?;
     Ok((shape, placement))
 }
