@@ -37,6 +37,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("results", "genie_drivers", "the environment of a run names network cards and their drivers"),
     ("event", "network::message", "names of ranks: plain data"),
     ("report", "testbed::model::outcome", "what came of a simulation is plain data"),
+    ("report", "testbed::model::insight", "what a simulation spent its time on is plain data"),
     ("report", "workload::graph", "classes of nodes are plain data"),
     // What plays.
     ("testbed", "event", "the controller emits events"),

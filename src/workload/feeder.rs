@@ -91,6 +91,11 @@ impl<P: Policy> Feeder<P> {
         &self.graph
     }
 
+    /// The graph, for others to keep.
+    pub fn shared_graph(&self) -> Arc<Graph> {
+        Arc::clone(&self.graph)
+    }
+
     /// Whether every node is over.
     pub fn is_over(&self) -> bool {
         self.left == 0
@@ -214,7 +219,7 @@ mod tests {
     fn children_of_nothing_wait_for_something_else_to_end() {
         let mut child = Node::new(2, "child", NodeKind::Comp);
         child.data_deps = vec![0];
-        let nodes = vec![
+        let nodes = [
             Node::new(0, "nothing", NodeKind::Invalid),
             Node::new(1, "other", NodeKind::CommColl),
             child,

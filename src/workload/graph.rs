@@ -223,6 +223,14 @@ impl Graph {
         &self.nodes
     }
 
+    /// The place of a node by its number.
+    pub fn place(&self, id: u64) -> Option<u32> {
+        self.nodes
+            .binary_search_by_key(&id, |node| node.id)
+            .ok()
+            .map(|at| at as u32)
+    }
+
     /// Nodes that wait for a node.
     pub fn children(&self, node: u32) -> &[u32] {
         let (from, to) = (self.first[node as usize], self.first[node as usize + 1]);

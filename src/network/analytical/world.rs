@@ -6,7 +6,7 @@ use crate::network::message::{MessageKey, Rank};
 use super::aware::Aware;
 use super::matching::{Expectation, Key, Message, Messages};
 use super::queue::{EventQueue, Kind};
-use super::topology::Topology;
+use super::topology::{Dimension, Topology};
 use super::unaware::Unaware;
 
 /// A send or receive of whose end nobody wants to be told.
@@ -22,6 +22,19 @@ pub trait Machine {
     fn received(&mut self, rank: Rank, token: u64, network: &mut Network);
     /// A timer of `rank` fires.
     fn timer(&mut self, rank: Rank, token: u64, network: &mut Network);
+}
+
+/// A message's way over one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop {
+    /// The dimension.
+    pub dimension: usize,
+    /// The link, below [`Network::links`].
+    pub link: u32,
+    /// Payload.
+    pub bytes: u64,
+    /// Nanoseconds that the message takes the link for.
+    pub taken: u64,
 }
 
 /// How messages get in each other's way.
@@ -115,6 +128,51 @@ impl Network {
     /// Sets a timer of `rank`.
     pub fn timer(&mut self, rank: Rank, delay: u64, token: u64) {
         self.queue.push(delay, Kind::Timer, rank, token);
+    }
+
+    /// Links on which [`Network::walk`] sees messages. Where messages do not get in each other's way, a
+    /// link is what a rank sends in a dimension.
+    pub fn links(&self) -> usize {
+        match &self.fabric {
+            Fabric::Unaware(unaware) => unaware.topology().npus() as usize * self.dimensions().len(),
+            Fabric::Aware(aware) => aware.links(),
+        }
+    }
+
+    /// The dimensions.
+    pub fn dimensions(&self) -> &[Dimension] {
+        match &self.fabric {
+            Fabric::Unaware(unaware) => unaware.topology().dimensions(),
+            Fabric::Aware(aware) => aware.topology().dimensions(),
+        }
+    }
+
+    /// Between whom a link is.
+    pub fn describe(&self, link: u32) -> String {
+        match &self.fabric {
+            Fabric::Unaware(unaware) => {
+                format!("what rank {} sends", link % unaware.topology().npus())
+            }
+            Fabric::Aware(aware) => aware.describe(link),
+        }
+    }
+
+    /// Shows each link that a message goes over.
+    pub fn walk(&self, from: Rank, to: Rank, bytes: u64, mut visit: impl FnMut(Hop)) {
+        match &self.fabric {
+            Fabric::Unaware(unaware) => {
+                let topology = unaware.topology();
+                if let Some((dimension, ..)) = topology.differing(from, to) {
+                    visit(Hop {
+                        dimension,
+                        link: dimension as u32 * topology.npus() + from,
+                        bytes,
+                        taken: (bytes as f64 / topology.dimensions()[dimension].bandwidth) as u64,
+                    });
+                }
+            }
+            Fabric::Aware(aware) => aware.walk(from, to, bytes, visit),
+        }
     }
 
     /// Receives that nothing was sent for, and sends that nobody expects.

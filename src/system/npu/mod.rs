@@ -24,6 +24,7 @@ use super::slab::Slab;
 mod message;
 mod phased;
 mod scheduled;
+pub mod watch;
 
 use message::Posted;
 use phased::{PhasedState, TimerKind};

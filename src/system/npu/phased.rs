@@ -8,6 +8,7 @@ use crate::network::message::{CommunicatorId, MessageKey, Rank};
 
 use super::message::{Envelope, Owner};
 use super::scheduled::{Chunk, Running, Work};
+use super::watch::PhaseEvent;
 use super::{HandleError, Npu};
 use crate::system::action::{Action, Nanos, NodeId, TimerId};
 use crate::system::bus::Bus;
@@ -82,6 +83,28 @@ pub(super) struct PhasedChunk {
     run: Option<PhaseRun>,
 }
 
+impl PhasedChunk {
+    pub(super) fn operation(&self) -> u64 {
+        self.operation
+    }
+
+    /// What is told to those who watch.
+    pub(super) fn event(&self, node: NodeId, work: &Phased, begins: bool, at: Nanos) -> PhaseEvent {
+        let phase = &work.phases[self.phase as usize];
+        PhaseEvent {
+            node,
+            chunk: self.number,
+            phase: self.phase,
+            dimension: phase.level,
+            queue: self.queue,
+            collective: phase.collective,
+            bytes: phase.bytes,
+            begins,
+            at,
+        }
+    }
+}
+
 /// Chunks of one queue of a dimension.
 #[derive(Debug, Default)]
 struct Queue {
@@ -101,7 +124,7 @@ struct Turns {
 /// Groups, queues and counters of a rank.
 #[derive(Debug)]
 pub(super) struct PhasedState {
-    setup: Arc<Setup>,
+    pub(super) setup: Arc<Setup>,
     groups: BTreeMap<CommunicatorId, (Ring, u64)>,
     sequence: u64,
     priority: i64,
@@ -116,6 +139,8 @@ pub(super) struct PhasedState {
     bus: Option<Box<Bus>>,
     /// The size reduced last and what that cost, ns: most are alike.
     reduction: (u64, Nanos),
+    /// Phases that nobody has taken, if somebody watches.
+    pub(super) watched: Option<Vec<PhaseEvent>>,
 }
 
 impl PhasedState {
@@ -134,6 +159,7 @@ impl PhasedState {
             steps: Default::default(),
             bus: setup.bus.map(|config| Box::new(Bus::new(config))),
             reduction: (0, 0),
+            watched: None,
             setup,
         }
     }
@@ -154,6 +180,11 @@ impl PhasedState {
 
     pub(super) fn rendezvous(&self) -> bool {
         self.setup.rendezvous
+    }
+
+    /// The chunk whose step a timer ends.
+    pub(super) fn chunk_of_step(&self, step: u64) -> Option<u64> {
+        self.steps.get(step).map(|&(chunk, _)| chunk)
     }
 
     pub(super) fn is_leaving(&self) -> bool {
@@ -502,6 +533,9 @@ impl Npu {
         };
         let phase = &work.phases[chunk.phase as usize];
         chunk.run = Some(phase.start(chunk.number, chunk.anticlockwise));
+        if self.phased.watched.is_some() {
+            self.note_phase(key, true);
+        }
         self.drive(key, Happening::Start);
     }
 
@@ -555,6 +589,9 @@ impl Npu {
 
     /// A chunk is through a phase: it goes on to the next one, or its collective may be over.
     fn end_phase(&mut self, key: u64) {
+        if self.phased.watched.is_some() {
+            self.note_phase(key, false);
+        }
         let Some(Chunk::Phased(chunk)) = self.chunks.get(key) else {
             return;
         };
