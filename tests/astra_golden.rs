@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use genie::testbed::model::{Backend, Inputs, Options, Outcome};
 
+#[cfg(test)]
 mod golden_astra;
 use golden_astra::{Row, by_rank, cases, is_relative, options, rows};
 

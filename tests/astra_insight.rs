@@ -14,6 +14,7 @@ use genie::testbed::model::insight::{OpRecord, Seen, WatchOptions};
 use genie::testbed::model::{Inputs, Options, Outcome};
 use serde_json::Value;
 
+#[cfg(test)]
 mod golden_astra;
 use golden_astra::{Row, by_rank, cases, is_relative, options, rows};
 

@@ -176,13 +176,21 @@ fn a_stored_run_has_a_timeline_of_every_iteration() {
             .expect("genie runs")
     };
     let output = show();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = std::fs::read_to_string(&file).expect("it is written");
     let json: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
     let events = json["traceEvents"].as_array().expect("events");
     let iterations = events.iter().filter(|event| event["cat"] == "iteration");
     let lines = std::fs::read_to_string(recorder.path().join("iterations.csv")).expect("iterations");
-    assert_eq!(iterations.count(), lines.lines().count() - 1, "one for each line but the header");
+    assert_eq!(
+        iterations.count(),
+        lines.lines().count() - 1,
+        "one for each line but the header"
+    );
     let operations = events.iter().filter(|event| event["cat"] == "operation");
     assert_eq!(operations.count(), 2 * plan.ops.len(), "a begin and an end each");
     std::fs::remove_file(&file).expect("it is there");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::BoolishValueParser;
 
-use super::insight::{self, Sinks};
+use super::insight::{InsightArgs, Sinks};
 use crate::report::astra as lines;
 use crate::report::insight::explain;
 use crate::testbed::exit;
@@ -83,7 +83,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    insight: insight::Args,
+    insight: InsightArgs,
 }
 
 /// Runs the simulation; 0 if every rank is through.

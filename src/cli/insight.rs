@@ -13,7 +13,7 @@ use crate::testbed::model::insight::{Seen, WatchOptions};
 /// What is to be told besides ASTRA-sim's lines.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "What the time went to")]
-pub struct Args {
+pub struct InsightArgs {
     /// Write a row for each operation of each NPU: CSV into a file, or with the phases of collectives into a folder.
     #[arg(long, value_name = "DIR|FILE.csv")]
     pub records: Option<PathBuf>,
@@ -28,7 +28,7 @@ pub struct Args {
     pub explain: bool,
 }
 
-impl Args {
+impl InsightArgs {
     /// What is to be watched, if anything.
     pub fn watch(&self) -> Option<WatchOptions> {
         let options = WatchOptions {
@@ -89,7 +89,7 @@ impl Sinks {
     ///
     /// # Errors
     /// Which cannot be written, and why.
-    pub fn create(args: &Args, npus: u32) -> Result<Self, String> {
+    pub fn create(args: &InsightArgs, npus: u32) -> Result<Self, String> {
         let mut sinks = Sinks::default();
         let operations = records::header(records::OPERATIONS);
         match &args.records {
