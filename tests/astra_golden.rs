@@ -1,5 +1,7 @@
 //! ASTRA-sim's own answers, NPU by NPU, integer for integer: see tests/golden/astra/README.md.
 
+#![allow(clippy::unwrap_used)] // clippy takes helpers of integration tests for code
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use genie::testbed::model::{Backend, Inputs, Options, Outcome};
 
-#[cfg(test)]
 mod golden_astra;
 use golden_astra::{Row, by_rank, cases, is_relative, options, rows};
 

@@ -1,6 +1,8 @@
 //! What `genie astra` says the time went to: parts that add up, rows and timelines that are whole,
 //! and an example by hand. The definitions are those of docs/astra-insight.md.
 
+#![allow(clippy::unwrap_used)] // clippy takes helpers of integration tests for code
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
@@ -14,7 +16,6 @@ use genie::testbed::model::insight::{OpRecord, Seen, WatchOptions};
 use genie::testbed::model::{Inputs, Options, Outcome};
 use serde_json::Value;
 
-#[cfg(test)]
 mod golden_astra;
 use golden_astra::{Row, by_rank, cases, is_relative, options, rows};
 
@@ -135,7 +136,7 @@ fn traces(folder: &Path, ranks: Vec<Vec<genie::workload::chakra::Node>>) {
 
 fn compute(id: u64, us: u64, deps: &[u64]) -> genie::workload::chakra::Node {
     use genie::workload::chakra::{Node, NodeKind};
-    let mut node = Node::new(id, &format!("compute {id}"), NodeKind::Comp).with("is_cpu_op", false);
+    let mut node = Node::new(id, format!("compute {id}"), NodeKind::Comp).with("is_cpu_op", false);
     node.duration_us = us;
     node.data_deps = deps.to_vec();
     node
@@ -143,7 +144,7 @@ fn compute(id: u64, us: u64, deps: &[u64]) -> genie::workload::chakra::Node {
 
 fn all_reduce(id: u64, deps: &[u64]) -> genie::workload::chakra::Node {
     use genie::workload::chakra::{Node, NodeKind};
-    let mut node = Node::new(id, &format!("all-reduce {id}"), NodeKind::CommColl)
+    let mut node = Node::new(id, format!("all-reduce {id}"), NodeKind::CommColl)
         .with("is_cpu_op", false)
         .with("comm_type", 0)
         .with("comm_size", 1 << 20);
