@@ -11,12 +11,18 @@ const GENERATIONS: u32 = 1 << (KEY_BITS - INDEX_BITS);
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     places: Vec<Place<T>>,
-    free: Vec<u32>,
+    /// A free place; [`NONE`]: there is none.
+    free: u32,
 }
+
+/// No place.
+const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Place<T> {
     generation: u32,
+    /// Another free place, if this one is.
+    next: u32,
     value: Option<T>,
 }
 
@@ -24,7 +30,7 @@ impl<T> Default for Slab<T> {
     fn default() -> Self {
         Slab {
             places: Vec::new(),
-            free: Vec::new(),
+            free: NONE,
         }
     }
 }
@@ -36,13 +42,14 @@ fn key(generation: u32, index: u32) -> u64 {
 impl<T> Slab<T> {
     /// Stores a value; its key is below 2^[`KEY_BITS`].
     pub(super) fn insert(&mut self, value: T) -> u64 {
-        if let Some(index) = self.free.pop() {
-            let place = &mut self.places[index as usize];
+        if let Some(place) = self.places.get_mut(self.free as usize) {
+            let index = std::mem::replace(&mut self.free, place.next);
             place.value = Some(value);
             return key(place.generation, index);
         }
         self.places.push(Place {
             generation: 0,
+            next: NONE,
             value: Some(value),
         });
         (self.places.len() - 1) as u64
@@ -72,7 +79,7 @@ impl<T> Slab<T> {
         }
         let value = place.value.take()?;
         place.generation = (place.generation + 1) % GENERATIONS;
-        self.free.push(index);
+        place.next = std::mem::replace(&mut self.free, index);
         Some(value)
     }
 

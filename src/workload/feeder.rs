@@ -214,7 +214,7 @@ mod tests {
     fn children_of_nothing_wait_for_something_else_to_end() {
         let mut child = Node::new(2, "child", NodeKind::Comp);
         child.data_deps = vec![0];
-        let nodes = vec![
+        let nodes = [
             Node::new(0, "nothing", NodeKind::Invalid),
             Node::new(1, "other", NodeKind::CommColl),
             child,

@@ -134,7 +134,7 @@ impl Npu {
             node,
             region,
         };
-        self.actions.push_back(match side {
+        self.buffers.actions.push_back(match side {
             PostedSide::Send(_) => Action::Send(transfer),
             PostedSide::Receive(combine, _) => Action::Receive(transfer, combine),
         });
@@ -146,7 +146,7 @@ impl Npu {
             let message = self.remember(Stage::Asked { tracked }, envelope, owner);
             let request = self.messages.get(message).map(|posted| posted.request(message));
             let receive = request.map(|request| Action::Receive(request, Combine::Copy));
-            self.actions.extend(receive);
+            self.buffers.actions.extend(receive);
             return;
         }
         let message = if tracked {
@@ -154,7 +154,9 @@ impl Npu {
         } else {
             UNTRACKED
         };
-        self.actions.push_back(Action::Send(envelope.transfer(message)));
+        self.buffers
+            .actions
+            .push_back(Action::Send(envelope.transfer(message)));
     }
 
     /// Expects a message of a task.
@@ -162,12 +164,14 @@ impl Npu {
         if self.phased.rendezvous() {
             let message = self.remember(Stage::Ask, envelope, owner);
             let request = self.messages.get(message).map(|posted| posted.request(message));
-            self.actions.extend(request.map(Action::Send));
+            self.buffers.actions.extend(request.map(Action::Send));
             return;
         }
         let message = self.remember(Stage::Receive, envelope, owner);
         let transfer = envelope.transfer(message);
-        self.actions.push_back(Action::Receive(transfer, Combine::Copy));
+        self.buffers
+            .actions
+            .push_back(Action::Receive(transfer, Combine::Copy));
     }
 
     pub(super) fn take_sent(&mut self, message: MessageId) -> Result<(), HandleError> {
@@ -177,7 +181,9 @@ impl Npu {
             Some(posted) if posted.stage == Stage::Ask => {
                 posted.stage = Stage::Receive;
                 let transfer = posted.transfer(message);
-                self.actions.push_back(Action::Receive(transfer, Combine::Copy));
+                self.buffers
+                    .actions
+                    .push_back(Action::Receive(transfer, Combine::Copy));
                 return Ok(());
             }
             _ => return Err(unknown),
@@ -205,7 +211,7 @@ impl Npu {
                     transfer.message = UNTRACKED;
                     self.messages.remove(message);
                 }
-                self.actions.push_back(Action::Send(transfer));
+                self.buffers.actions.push_back(Action::Send(transfer));
                 return Ok(());
             }
             None => return Err(unknown),

@@ -130,9 +130,16 @@ pub struct Npu {
     chunks: Slab<Chunk>,
     messages: Slab<Posted>,
     posted: u64,
+    buffers: Box<Buffers>,
+    phased: PhasedState,
+}
+
+/// What a machine needs only while it is being asked: many machines may share one, so that it stays in
+/// the processor's nearest cache ([`Npu::exchange`]).
+#[derive(Debug, Default)]
+pub struct Buffers {
     actions: VecDeque<Action>,
     steps: Vec<Step>,
-    phased: PhasedState,
     moves: Vec<Move>,
 }
 
@@ -173,10 +180,8 @@ impl Npu {
             chunks: Slab::default(),
             messages: Slab::default(),
             posted: 0,
-            actions: VecDeque::new(),
-            steps: Vec::new(),
+            buffers: Box::default(),
             phased: PhasedState::new(setup),
-            moves: Vec::new(),
         }
     }
 
@@ -256,10 +261,22 @@ impl Npu {
 
     /// What is to be done next; `None` until something else happens.
     pub fn poll_action(&mut self) -> Option<Action> {
-        if self.actions.is_empty() && self.phased.is_leaving() {
-            self.leave_queues();
+        if let Some(action) = self.buffers.actions.pop_front() {
+            return Some(action);
         }
-        self.actions.pop_front()
+        if self.phased.is_leaving() {
+            self.leave_queues();
+            return self.buffers.actions.pop_front();
+        }
+        // From the beginning again, not round and round through memory.
+        self.buffers.actions.clear();
+        None
+    }
+
+    /// Exchanges the buffers for others. Neither may hold actions: they belong to one machine.
+    pub fn exchange(&mut self, buffers: &mut Box<Buffers>) {
+        debug_assert!(self.buffers.actions.is_empty() && buffers.actions.is_empty());
+        std::mem::swap(&mut self.buffers, buffers);
     }
 
     /// This rank.
@@ -303,7 +320,7 @@ impl Npu {
     fn done(&mut self, operation: u64) {
         if let Some(running) = self.running.remove(operation) {
             self.nodes.remove(&running.node);
-            self.actions.push_back(Action::Done(running.node));
+            self.buffers.actions.push_back(Action::Done(running.node));
         }
     }
 }
