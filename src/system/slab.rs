@@ -41,6 +41,7 @@ fn key(generation: u32, index: u32) -> u64 {
 
 impl<T> Slab<T> {
     /// Stores a value; its key is below 2^[`KEY_BITS`].
+    #[inline]
     pub(super) fn insert(&mut self, value: T) -> u64 {
         if let Some(place) = self.places.get_mut(self.free as usize) {
             let index = std::mem::replace(&mut self.free, place.next);
@@ -55,6 +56,7 @@ impl<T> Slab<T> {
         (self.places.len() - 1) as u64
     }
 
+    #[inline]
     pub(super) fn get(&self, key: u64) -> Option<&T> {
         let place = self.places.get(key as u32 as usize)?;
         place
@@ -63,6 +65,7 @@ impl<T> Slab<T> {
             .filter(|_| u64::from(place.generation) == key >> INDEX_BITS)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, key: u64) -> Option<&mut T> {
         let place = self.places.get_mut(key as u32 as usize)?;
         if u64::from(place.generation) != key >> INDEX_BITS {
@@ -81,6 +84,20 @@ impl<T> Slab<T> {
         place.generation = (place.generation + 1) % GENERATIONS;
         place.next = std::mem::replace(&mut self.free, index);
         Some(value)
+    }
+
+    /// Removes a value that nobody needs any more.
+    #[inline]
+    pub(super) fn discard(&mut self, key: u64) {
+        let index = key as u32;
+        if let Some(place) = self.places.get_mut(index as usize)
+            && u64::from(place.generation) == key >> INDEX_BITS
+            && place.value.is_some()
+        {
+            place.value = None;
+            place.generation = (place.generation + 1) % GENERATIONS;
+            place.next = std::mem::replace(&mut self.free, index);
+        }
     }
 
     /// Every value, in no meaningful order.

@@ -56,6 +56,7 @@ impl Posted {
         }
     }
 
+    #[inline]
     fn transfer(&self, message: MessageId) -> Transfer {
         Transfer {
             message,
@@ -92,6 +93,7 @@ pub(super) struct Envelope {
 
 impl Npu {
     /// Remembers a message.
+    #[inline]
     pub(super) fn remember(&mut self, stage: Stage, envelope: Envelope, owner: Owner) -> MessageId {
         let Envelope {
             peer,
@@ -141,6 +143,7 @@ impl Npu {
     }
 
     /// Sends a message of a task; nobody waits for its end if it is not tracked.
+    #[inline]
     pub(super) fn send(&mut self, envelope: Envelope, owner: Owner, tracked: bool) {
         if self.phased.rendezvous() {
             let message = self.remember(Stage::Asked { tracked }, envelope, owner);
@@ -160,6 +163,7 @@ impl Npu {
     }
 
     /// Expects a message of a task.
+    #[inline]
     pub(super) fn receive(&mut self, envelope: Envelope, owner: Owner) {
         if self.phased.rendezvous() {
             let message = self.remember(Stage::Ask, envelope, owner);
@@ -188,10 +192,13 @@ impl Npu {
             }
             _ => return Err(unknown),
         }
-        let posted = self.messages.remove(message).ok_or(unknown)?;
+        let Some(&Posted { owner, bytes, .. }) = self.messages.get(message) else {
+            return Err(unknown);
+        };
+        self.messages.discard(message);
         self.flush();
-        match posted.owner {
-            Owner::Chunk(chunk, round) => self.chunk_sent(chunk, round, posted.bytes),
+        match owner {
+            Owner::Chunk(chunk, round) => self.chunk_sent(chunk, round, bytes),
             Owner::Operation(operation) => self.done(operation),
         }
         Ok(())
@@ -216,9 +223,12 @@ impl Npu {
             }
             None => return Err(unknown),
         }
-        let posted = self.messages.remove(message).ok_or(unknown)?;
+        let Some(&Posted { owner, .. }) = self.messages.get(message) else {
+            return Err(unknown);
+        };
+        self.messages.discard(message);
         self.flush();
-        match posted.owner {
+        match owner {
             Owner::Chunk(chunk, round) => self.chunk_received(chunk, round),
             Owner::Operation(operation) => self.done(operation),
         }
@@ -234,6 +244,7 @@ pub(super) enum PostedSide {
 }
 
 impl Envelope {
+    #[inline]
     fn transfer(&self, message: MessageId) -> Transfer {
         Transfer {
             message,

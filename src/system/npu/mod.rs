@@ -261,16 +261,27 @@ impl Npu {
 
     /// What is to be done next; `None` until something else happens.
     pub fn poll_action(&mut self) -> Option<Action> {
-        if let Some(action) = self.buffers.actions.pop_front() {
-            return Some(action);
+        self.peek_action()?;
+        self.buffers.actions.pop_front()
+    }
+
+    /// What is to be done next, where it lies: to be followed by [`Npu::pass_action`].
+    #[inline]
+    pub fn peek_action(&mut self) -> Option<&Action> {
+        if self.buffers.actions.is_empty() {
+            // From the beginning again, not round and round through memory.
+            self.buffers.actions.clear();
+            if self.phased.is_leaving() {
+                self.leave_queues();
+            }
         }
-        if self.phased.is_leaving() {
-            self.leave_queues();
-            return self.buffers.actions.pop_front();
-        }
-        // From the beginning again, not round and round through memory.
-        self.buffers.actions.clear();
-        None
+        self.buffers.actions.front()
+    }
+
+    /// The action that was peeked at is taken care of.
+    #[inline]
+    pub fn pass_action(&mut self) {
+        self.buffers.actions.pop_front();
     }
 
     /// Exchanges the buffers for others. Neither may hold actions: they belong to one machine.

@@ -526,8 +526,8 @@ impl Npu {
         run.on(happening, &mut moves);
         let envelope = chunk.envelope;
         let mut ended = false;
-        for next in moves.drain(..) {
-            match next {
+        for next in &moves {
+            match *next {
                 Move::Settle(settle) => self.settle(key, settle),
                 Move::Wait { delay, mark } => {
                     let step = self.phased.steps.insert((key, mark));
@@ -543,6 +543,7 @@ impl Npu {
                 Move::End => ended = true,
             }
         }
+        moves.clear();
         self.buffers.moves = moves;
         if ended {
             self.end_phase(key);
@@ -612,6 +613,7 @@ impl Npu {
         }
     }
 
+    #[inline]
     fn set_timer(&mut self, kind: TimerKind, key: u64, delay: Nanos) {
         self.buffers.actions.push_back(Action::Timer(kind.id(key), delay));
     }
@@ -619,6 +621,7 @@ impl Npu {
 
 impl Envelope {
     /// The outside of one of a chunk's messages; a custom algorithm's has its own tag in it.
+    #[inline]
     fn addressed(mut self, peer: Rank, bytes: u64, label: Label) -> Self {
         (self.peer, self.bytes) = (peer, bytes);
         if let Label::Step { tag, .. } = label {

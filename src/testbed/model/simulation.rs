@@ -294,18 +294,24 @@ impl Ranks {
 
     /// Carries out what a rank's machine wants.
     fn drain(&mut self, rank: Rank, network: &mut Network) {
-        while let Some(action) = self.states[rank as usize].npu.poll_action() {
-            match action {
-                Action::Send(t) => network.send(rank, t.peer, t.key, t.bytes, t.message),
-                Action::Receive(t, _) => network.receive(rank, t.peer, t.key, t.bytes, t.message),
+        while let Some(action) = self.states[rank as usize].npu.peek_action() {
+            // Field by field: most messages' time goes into moving their description about.
+            match *action {
+                Action::Send(ref t) => network.send(rank, t.peer, t.key, t.bytes, t.message),
+                Action::Receive(ref t, _) => network.receive(rank, t.peer, t.key, t.bytes, t.message),
                 Action::Timer(timer, delay) => network.timer(rank, delay, timer),
-                Action::Done(node) => self.done(rank, node, network),
+                Action::Done(node) => {
+                    self.states[rank as usize].npu.pass_action();
+                    self.done(rank, node, network);
+                    continue;
+                }
                 Action::Memory { node, bytes } => {
                     let place = self.states[rank as usize].place(node).unwrap_or(0);
                     let begun = self.memory.ask(rank, u64::from(place), bytes);
                     begin_transaction(network, begun);
                 }
             }
+            self.states[rank as usize].npu.pass_action();
         }
     }
 
