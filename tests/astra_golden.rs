@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::read::GzDecoder;
 use genie::testbed::model::{Backend, Inputs, Options, Outcome};
+use genie::workload::chakra::{CollectiveType, Node, NodeKind, Trace, encode};
 
 /// One run of ASTRA-sim.
 #[derive(Debug)]
@@ -31,26 +32,47 @@ fn golden(name: &str) -> Vec<u8> {
         .join("tests/golden/astra")
         .join(name);
     let mut bytes = Vec::new();
-    GzDecoder::new(fs::File::open(path).unwrap())
+    GzDecoder::new(fs::File::open(path).expect("the golden files are whole and can be unpacked"))
         .read_to_end(&mut bytes)
-        .unwrap();
+        .expect("the golden files are whole and can be unpacked");
     bytes
 }
 
 fn answers(text: &str) -> Vec<(u64, u64)> {
     let run = |run: &str| {
-        let (answer, times) = run.split_once('x').unwrap();
-        let (cycles, exposed) = answer.split_once('/').unwrap();
-        vec![(cycles.parse().unwrap(), exposed.parse().unwrap()); times.parse().unwrap()]
+        let (answer, times) = run
+            .split_once('x')
+            .expect("the golden files are whole and can be unpacked");
+        let (cycles, exposed) = answer
+            .split_once('/')
+            .expect("the golden files are whole and can be unpacked");
+        vec![
+            (
+                cycles
+                    .parse()
+                    .expect("the golden files are whole and can be unpacked"),
+                exposed
+                    .parse()
+                    .expect("the golden files are whole and can be unpacked")
+            );
+            times
+                .parse()
+                .expect("the golden files are whole and can be unpacked")
+        ]
     };
     text.split_whitespace().flat_map(run).collect()
 }
 
 fn rows() -> Vec<Row> {
-    let text = String::from_utf8(golden("answers.csv.gz")).unwrap();
+    let text =
+        String::from_utf8(golden("answers.csv.gz")).expect("the golden files are whole and can be unpacked");
     let row = |line: &str| {
         let mut cells = line.split(',').map(str::to_owned);
-        let mut cell = || cells.next().unwrap();
+        let mut cell = || {
+            cells
+                .next()
+                .expect("the golden files are whole and can be unpacked")
+        };
         let (case, _npus) = (cell(), cell());
         let backend = if cell() == "aware" {
             Backend::Aware
@@ -80,18 +102,24 @@ fn unpack(archive: &[u8], into: &Path) {
         let text = |range: std::ops::Range<usize>| {
             let field = &header[range];
             let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
-            String::from_utf8(field[..end].to_vec()).unwrap()
+            String::from_utf8(field[..end].to_vec()).expect("the golden files are whole and can be unpacked")
         };
-        let size = usize::from_str_radix(text(124..136).trim(), 8).unwrap();
+        let size = usize::from_str_radix(text(124..136).trim(), 8)
+            .expect("the golden files are whole and can be unpacked");
         let path = into.join(text(345..500)).join(text(0..100));
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, &archive[at + 512..at + 512 + size]).unwrap();
+        fs::create_dir_all(
+            path.parent()
+                .expect("the golden files are whole and can be unpacked"),
+        )
+        .expect("the golden files are whole and can be unpacked");
+        fs::write(path, &archive[at + 512..at + 512 + size])
+            .expect("the golden files are whole and can be unpacked");
         at += 512 + size.next_multiple_of(512);
     }
 }
 
 fn cases() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("the golden files are whole and can be unpacked");
     unpack(&golden("cases.tar.gz"), folder.path());
     folder
 }
@@ -104,7 +132,11 @@ fn options(row: &Row, folder: &Path) -> Options {
         .split_whitespace()
         .filter_map(|f| f.split_once('='))
         .collect();
-    let flag = |name: &str, default: &str| (*flags.get(name).unwrap_or(&default)).parse().unwrap();
+    let flag = |name: &str, default: &str| {
+        (*flags.get(name).unwrap_or(&default))
+            .parse()
+            .expect("the golden files are whole and can be unpacked")
+    };
     Options {
         workload: file(&row.workload),
         system: file(&row.system),
@@ -158,13 +190,15 @@ fn every_npu_of_the_sample_has_astra_sims_cycles() {
             if got.as_ref() != Ok(&row.answers) {
                 wrong
                     .lock()
-                    .unwrap()
+                    .expect("the golden files are whole and can be unpacked")
                     .push(format!("{} {:?} {}: {got:?}", row.case, row.backend, row.flags));
             }
         }
     };
     std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(check))));
-    let wrong = wrong.into_inner().unwrap();
+    let wrong = wrong
+        .into_inner()
+        .expect("the golden files are whole and can be unpacked");
     assert!(
         wrong.is_empty(),
         "{} of {} rows differ:\n{}",
@@ -199,9 +233,13 @@ fn where_astra_sim_has_no_answer_genie_answers_or_says_why() {
 fn the_same_run_twice_is_the_same_run() {
     let folder = cases();
     let rows = rows();
-    let row = rows.iter().find(|row| row.case.starts_with("multidim/")).unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row.case.starts_with("multidim/"))
+        .expect("the golden files are whole and can be unpacked");
     let run = || {
-        let outcome = play(&options(row, folder.path())).unwrap();
+        let outcome =
+            play(&options(row, folder.path())).expect("the golden files are whole and can be unpacked");
         (outcome.finished, outcome.messages, outcome.events)
     };
     assert_eq!(run(), run());
@@ -214,10 +252,15 @@ fn genie(folder: &Path, args: &[&str]) -> (i32, String, String) {
         .args(args)
         .current_dir(folder)
         .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        .expect("the golden files are whole and can be unpacked");
+    let text = |bytes: &[u8]| {
+        String::from_utf8(bytes.to_vec()).expect("the golden files are whole and can be unpacked")
+    };
     (
-        output.status.code().unwrap(),
+        output
+            .status
+            .code()
+            .expect("the golden files are whole and can be unpacked"),
         text(&output.stdout),
         text(&output.stderr),
     )
@@ -296,19 +339,109 @@ fn bad_input_is_named_and_never_exits_0() {
         "strict refuses what it would warn of: {err}"
     );
     let damaged = folder.path().join("damaged");
-    fs::create_dir(&damaged).unwrap();
+    fs::create_dir(&damaged).expect("the golden files are whole and can be unpacked");
     for rank in 0..8 {
-        let whole = fs::read(folder.path().join(format!("{prefix}.{rank}.et"))).unwrap();
-        fs::write(damaged.join(format!("w.{rank}.et")), &whole[..whole.len() - 3]).unwrap();
+        let whole = fs::read(folder.path().join(format!("{prefix}.{rank}.et")))
+            .expect("the golden files are whole and can be unpacked");
+        fs::write(damaged.join(format!("w.{rank}.et")), &whole[..whole.len() - 3])
+            .expect("the golden files are whole and can be unpacked");
     }
     let (code, out, err) = run("damaged/w", system, &network(8), &[]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(err.contains("w.0.et"), "{err}");
 }
 
+/// Writes the traces of all ranks.
+fn write(folder: &Path, prefix: &str, ranks: Vec<Vec<Node>>) {
+    for (rank, nodes) in ranks.into_iter().enumerate() {
+        let trace = Trace {
+            nodes,
+            ..Trace::default()
+        };
+        fs::write(folder.join(format!("{prefix}.{rank}.et")), encode(&trace))
+            .expect("the golden files are whole and can be unpacked");
+    }
+}
+
+fn collective(id: u64, kind: CollectiveType, bytes: i64) -> Node {
+    let node = Node::new(id, "c", NodeKind::CommColl).with("comm_type", kind as i64);
+    node.with("comm_size", bytes)
+}
+
+/// Runs traces of four ranks on a ring.
+fn on_a_ring(folder: &Path, prefix: &str, more: &[&str]) -> (i32, String, String) {
+    let args = [
+        "--workload-configuration",
+        prefix,
+        "--system-configuration",
+        "cases/system/ring_1chunk.json",
+        "--network-configuration",
+        "cases/network/Ring_4.yml",
+    ];
+    genie(folder, &[&args[..], more].concat())
+}
+
+#[test]
+fn what_astra_sim_refuses_is_an_extension() {
+    let folder = cases();
+    for kind in [
+        CollectiveType::Broadcast,
+        CollectiveType::Reduce,
+        CollectiveType::Gather,
+        CollectiveType::Scatter,
+        CollectiveType::Barrier,
+        CollectiveType::ReduceScatterBlock,
+    ] {
+        write(folder.path(), "x", vec![vec![collective(1, kind, 1 << 20)]; 4]);
+        let (code, out, err) = on_a_ring(folder.path(), "x", &["--extended"]);
+        assert_eq!((code, out.matches("finished").count()), (0, 4), "{kind}: {err}");
+        // 1 MiB at 53.7 bytes per ns cannot arrive anywhere in less than 19.5 us; a barrier's byte can.
+        let last = out
+            .rsplit(" finished, ")
+            .next()
+            .expect("the golden files are whole and can be unpacked");
+        let cycles: u64 = last
+            .split(' ')
+            .next()
+            .expect("the golden files are whole and can be unpacked")
+            .parse()
+            .expect("the golden files are whole and can be unpacked");
+        let least = match kind {
+            CollectiveType::Barrier => 500,
+            CollectiveType::Scatter | CollectiveType::ReduceScatterBlock => 19_531 / 4,
+            _ => 19_531,
+        };
+        assert!(cycles >= least, "{kind}: {out}");
+        let (code, out, _) = on_a_ring(folder.path(), "x", &[]);
+        let kept = matches!(kind, CollectiveType::Broadcast);
+        assert_eq!(
+            (code, out.is_empty()),
+            if kept { (0, false) } else { (2, true) },
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn groups_whose_members_diverge_do_not_get_confused() {
+    let folder = cases();
+    fs::write(folder.path().join("g.json"), "{\"1\": [0, 1], \"2\": [1, 2, 3]}")
+        .expect("the golden files are whole and can be unpacked");
+    let of = |id, group: &str| collective(id, CollectiveType::AllReduce, 4096).with("pg_name", group);
+    let all = |id| collective(id, CollectiveType::AllReduce, 4096);
+    let ranks = vec![
+        vec![of(1, "1"), of(2, "1"), all(9)],
+        vec![of(1, "1"), of(2, "1"), of(3, "2"), all(9)],
+        vec![of(3, "2"), all(9)],
+        vec![of(3, "2"), all(9)],
+    ];
+    write(folder.path(), "d", ranks);
+    let (code, out, err) = on_a_ring(folder.path(), "d", &["--comm-group-configuration=g.json"]);
+    assert_eq!((code, out.matches("finished").count()), (0, 4), "{err}");
+}
+
 #[test]
 fn a_receive_that_never_comes_is_named() {
-    use genie::workload::chakra::{Node, NodeKind, Trace, encode};
     let folder = cases();
     let message = |kind, other: &str, rank: i64, bytes: i64| {
         Node::new(5, "p2p", kind)
@@ -322,24 +455,12 @@ fn a_receive_that_never_comes_is_named() {
         Node::new(0, "c", NodeKind::Comp),
         Node::new(0, "c", NodeKind::Comp),
     ];
-    for (rank, node) in ranks.into_iter().enumerate() {
-        let trace = Trace {
-            nodes: vec![node],
-            ..Trace::default()
-        };
-        fs::write(folder.path().join(format!("p.{rank}.et")), encode(&trace)).unwrap();
-    }
-    let (code, out, err) = genie(
+    write(
         folder.path(),
-        &[
-            "--workload-configuration",
-            "p",
-            "--system-configuration",
-            "cases/system/ring_1chunk.json",
-            "--network-configuration",
-            "cases/network/Ring_4.yml",
-        ],
+        "p",
+        ranks.into_iter().map(|node| vec![node]).collect(),
     );
+    let (code, out, err) = on_a_ring(folder.path(), "p", &[]);
     assert_eq!(code, 4, "{err}");
     assert_eq!(out.matches("finished").count(), 3, "the others finish: {out}");
     assert!(

@@ -130,9 +130,16 @@ pub struct Npu {
     chunks: Slab<Chunk>,
     messages: Slab<Posted>,
     posted: u64,
+    buffers: Box<Buffers>,
+    phased: PhasedState,
+}
+
+/// What a machine needs only while it is being asked: many machines may share one, so that it stays in
+/// the processor's nearest cache ([`Npu::exchange`]).
+#[derive(Debug, Default)]
+pub struct Buffers {
     actions: VecDeque<Action>,
     steps: Vec<Step>,
-    phased: PhasedState,
     moves: Vec<Move>,
 }
 
@@ -173,10 +180,8 @@ impl Npu {
             chunks: Slab::default(),
             messages: Slab::default(),
             posted: 0,
-            actions: VecDeque::new(),
-            steps: Vec::new(),
+            buffers: Box::default(),
             phased: PhasedState::new(setup),
-            moves: Vec::new(),
         }
     }
 
@@ -256,10 +261,33 @@ impl Npu {
 
     /// What is to be done next; `None` until something else happens.
     pub fn poll_action(&mut self) -> Option<Action> {
-        if self.actions.is_empty() && self.phased.is_leaving() {
-            self.leave_queues();
+        self.peek_action()?;
+        self.buffers.actions.pop_front()
+    }
+
+    /// What is to be done next, where it lies: to be followed by [`Npu::pass_action`].
+    #[inline]
+    pub fn peek_action(&mut self) -> Option<&Action> {
+        if self.buffers.actions.is_empty() {
+            // From the beginning again, not round and round through memory.
+            self.buffers.actions.clear();
+            if self.phased.is_leaving() {
+                self.leave_queues();
+            }
         }
-        self.actions.pop_front()
+        self.buffers.actions.front()
+    }
+
+    /// The action that was peeked at is taken care of.
+    #[inline]
+    pub fn pass_action(&mut self) {
+        self.buffers.actions.pop_front();
+    }
+
+    /// Exchanges the buffers for others. Neither may hold actions: they belong to one machine.
+    pub fn exchange(&mut self, buffers: &mut Box<Buffers>) {
+        debug_assert!(self.buffers.actions.is_empty() && buffers.actions.is_empty());
+        std::mem::swap(&mut self.buffers, buffers);
     }
 
     /// This rank.
@@ -303,7 +331,7 @@ impl Npu {
     fn done(&mut self, operation: u64) {
         if let Some(running) = self.running.remove(operation) {
             self.nodes.remove(&running.node);
-            self.actions.push_back(Action::Done(running.node));
+            self.buffers.actions.push_back(Action::Done(running.node));
         }
     }
 }
