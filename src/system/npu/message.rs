@@ -136,7 +136,7 @@ impl Npu {
             node,
             region,
         };
-        self.buffers.actions.push_back(match side {
+        self.buffers.actions.push(match side {
             PostedSide::Send(_) => Action::Send(transfer),
             PostedSide::Receive(combine, _) => Action::Receive(transfer, combine),
         });
@@ -159,7 +159,7 @@ impl Npu {
         };
         self.buffers
             .actions
-            .push_back(Action::Send(envelope.transfer(message)));
+            .push(Action::Send(envelope.transfer(message)));
     }
 
     /// Expects a message of a task.
@@ -175,7 +175,7 @@ impl Npu {
         let transfer = envelope.transfer(message);
         self.buffers
             .actions
-            .push_back(Action::Receive(transfer, Combine::Copy));
+            .push(Action::Receive(transfer, Combine::Copy));
     }
 
     pub(super) fn take_sent(&mut self, message: MessageId) -> Result<(), HandleError> {
@@ -187,7 +187,7 @@ impl Npu {
                 let transfer = posted.transfer(message);
                 self.buffers
                     .actions
-                    .push_back(Action::Receive(transfer, Combine::Copy));
+                    .push(Action::Receive(transfer, Combine::Copy));
                 return Ok(());
             }
             _ => return Err(unknown),
@@ -218,7 +218,7 @@ impl Npu {
                     transfer.message = UNTRACKED;
                     self.messages.remove(message);
                 }
-                self.buffers.actions.push_back(Action::Send(transfer));
+                self.buffers.actions.push(Action::Send(transfer));
                 return Ok(());
             }
             None => return Err(unknown),

@@ -4,7 +4,7 @@
 //! An operation is cut into chunks. One of genie's own runs its schedule (`scheduled.rs`); a task of an
 //! execution graph goes through phases, queues and delays as in ASTRA-sim (`phased.rs`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -138,7 +138,9 @@ pub struct Npu {
 /// the processor's nearest cache ([`Npu::exchange`]).
 #[derive(Debug, Default)]
 pub struct Buffers {
-    actions: VecDeque<Action>,
+    actions: Vec<Action>,
+    /// How many of them are taken care of.
+    passed: usize,
     steps: Vec<Step>,
     moves: Vec<Move>,
 }
@@ -262,26 +264,30 @@ impl Npu {
     /// What is to be done next; `None` until something else happens.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.peek_action()?;
-        self.buffers.actions.pop_front()
+        let passed = self.buffers.passed;
+        self.buffers.passed += 1;
+        let action = self.buffers.actions.get_mut(passed)?;
+        Some(std::mem::replace(action, Action::Done(0)))
     }
 
     /// What is to be done next, where it lies: to be followed by [`Npu::pass_action`].
     #[inline]
     pub fn peek_action(&mut self) -> Option<&Action> {
-        if self.buffers.actions.is_empty() {
-            // From the beginning again, not round and round through memory.
+        if self.buffers.passed == self.buffers.actions.len() {
             self.buffers.actions.clear();
+            self.buffers.passed = 0;
             if self.phased.is_leaving() {
                 self.leave_queues();
             }
         }
-        self.buffers.actions.front()
+        self.buffers.actions.get(self.buffers.passed)
     }
 
     /// The action that was peeked at is taken care of.
     #[inline]
     pub fn pass_action(&mut self) {
-        self.buffers.actions.pop_front();
+        self.buffers.passed += 1;
+        debug_assert!(self.buffers.passed <= self.buffers.actions.len());
     }
 
     /// Exchanges the buffers for others. Neither may hold actions: they belong to one machine.
@@ -331,7 +337,7 @@ impl Npu {
     fn done(&mut self, operation: u64) {
         if let Some(running) = self.running.remove(operation) {
             self.nodes.remove(&running.node);
-            self.buffers.actions.push_back(Action::Done(running.node));
+            self.buffers.actions.push(Action::Done(running.node));
         }
     }
 }

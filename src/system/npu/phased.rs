@@ -254,9 +254,7 @@ impl Npu {
                         work: Work::Memory,
                     },
                 )?;
-                self.buffers
-                    .actions
-                    .push_back(Action::Memory { node, bytes: *bytes });
+                self.buffers.actions.push(Action::Memory { node, bytes: *bytes });
                 Ok(())
             }
         }
@@ -615,7 +613,7 @@ impl Npu {
 
     #[inline]
     fn set_timer(&mut self, kind: TimerKind, key: u64, delay: Nanos) {
-        self.buffers.actions.push_back(Action::Timer(kind.id(key), delay));
+        self.buffers.actions.push(Action::Timer(kind.id(key), delay));
     }
 }
 
