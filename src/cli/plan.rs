@@ -282,7 +282,11 @@ fn traces(plan: &Plan) -> String {
             bytes(trace.payload_bytes as f64),
         )
     };
-    plan.ops.iter().filter_map(|op| op.trace.as_deref()).map(line).collect()
+    plan.ops
+        .iter()
+        .filter_map(|op| op.trace.as_deref())
+        .map(line)
+        .collect()
 }
 
 fn step_table(plan: &Plan) -> Table {
@@ -325,8 +329,12 @@ fn step(plan: &Plan, number: usize, op: &OpPlan) -> [String; 10] {
     let communicator = &plan.communicators[op.op.communicator as usize];
     [
         number.to_string(),
-        op.trace.as_ref().map_or(op.op.collective.to_string(), |_| "trace".into()),
-        op.trace.as_ref().map_or(op.op.algorithm.to_string(), |trace| trace.name.clone()),
+        op.trace
+            .as_ref()
+            .map_or(op.op.collective.to_string(), |_| "trace".into()),
+        op.trace
+            .as_ref()
+            .map_or(op.op.algorithm.to_string(), |trace| trace.name.clone()),
         communicator.name.clone(),
         Bytes(op.trace.as_ref().map_or(op.op.bytes, |trace| trace.payload_bytes)).to_string(),
         op.warmup.to_string(),

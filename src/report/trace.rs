@@ -23,13 +23,26 @@ pub fn lines(trace: &TraceReport) -> Vec<String> {
     for (what, measured, modelled) in [
         ("iteration", measured.iteration_us, modelled(|m| m.iteration_us)),
         ("compute", measured.compute_us, modelled(|m| m.compute_us)),
-        ("exposed communication", measured.exposed_us, modelled(|m| m.exposed_us)),
+        (
+            "exposed communication",
+            measured.exposed_us,
+            modelled(|m| m.exposed_us),
+        ),
     ] {
         let ratio = modelled.filter(|us| *us > 0.0).map(|us| measured / us);
-        table.add_row(row(what, ["", "", ""].map(String::from), Some(measured), modelled, ratio));
+        table.add_row(row(
+            what,
+            ["", "", ""].map(String::from),
+            Some(measured),
+            modelled,
+            ratio,
+        ));
     }
     let mut kinds: Vec<&KindReport> = trace.kinds.iter().collect();
-    let weight = |kind: &KindReport| kind.measured_us.map_or(0.0, |times| times.mean * kind.nodes as f64);
+    let weight = |kind: &KindReport| {
+        kind.measured_us
+            .map_or(0.0, |times| times.mean * kind.nodes as f64)
+    };
     kinds.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
     for kind in kinds.iter().take(SHOWN) {
         let size = match kind.bytes {
@@ -38,13 +51,24 @@ pub fn lines(trace: &TraceReport) -> Vec<String> {
         };
         let p50 = |times: Option<crate::results::statistics::Times>| times.map(|times| times.p50);
         let cells = [size, kind.ranks.to_string(), kind.nodes.to_string()];
-        table.add_row(row(&kind.kind, cells, p50(kind.measured_us), p50(kind.modelled_us), kind.ratio));
+        table.add_row(row(
+            &kind.kind,
+            cells,
+            p50(kind.measured_us),
+            p50(kind.modelled_us),
+            kind.ratio,
+        ));
     }
     let hidden = kinds.len().saturating_sub(SHOWN);
-    let mut lines = vec![format!("trace {}: medians; nodes of all ranks in one iteration", trace.name)];
+    let mut lines = vec![format!(
+        "trace {}: medians; nodes of all ranks in one iteration",
+        trace.name
+    )];
     lines.extend(table.to_string().lines().map(|line| line.trim_end().to_owned()));
     if hidden > 0 {
-        lines.push(format!("and {hidden} more kinds; all are in the JSON report and in nodes.csv"));
+        lines.push(format!(
+            "and {hidden} more kinds; all are in the JSON report and in nodes.csv"
+        ));
     }
     if let Some(network) = &trace.modelled_network {
         lines.push(format!("modelled: the same machines in virtual time, {network}"));

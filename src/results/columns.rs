@@ -217,7 +217,12 @@ pub const NODES: &[Column] = &[
         "compute, send, receive or the collective; (scale-up) where it is only timed",
     ),
     ("lane", "text", "", "what it occupies: cpu, gpu, comm or none"),
-    ("start_ns", "integer", "ns, real", "start since the common start of all ranks"),
+    (
+        "start_ns",
+        "integer",
+        "ns, real",
+        "start since the common start of all ranks",
+    ),
     ("end_ns", "integer", "ns, real", "end, likewise"),
     (
         "bytes",

@@ -230,7 +230,11 @@ impl Run {
         let model = self.model.take().filter(|(of, _)| *of == op);
         let plan = &self.manifest.plan;
         let trace = plan.ops.get(op).and_then(|planned| planned.trace.as_ref());
-        let time = self.rows.last().filter(|row| row.index == op).and_then(|row| row.time);
+        let time = self
+            .rows
+            .last()
+            .filter(|row| row.index == op)
+            .and_then(|row| row.time);
         if let (Some(trace), Some(time), Some((_, model))) = (trace, time, model) {
             let report = gathered.report(op, &trace.name, time.p50, plan.dilation, model.as_ref());
             self.manifest.traces.push(report);

@@ -105,7 +105,10 @@ impl Row {
             algorithm: op.algorithm,
             communicator: communicator.name.clone(),
             ranks,
-            bytes: planned.trace.as_ref().map_or(op.bytes, |trace| trace.payload_bytes),
+            bytes: planned
+                .trace
+                .as_ref()
+                .map_or(op.bytes, |trace| trace.payload_bytes),
             count: count(op.collective, op.bytes, op.dtype, ranks),
             dtype: op.dtype,
             redop: reduces(op.collective).then_some(op.redop),

@@ -223,22 +223,25 @@ fn rank_line(run: &Run, rank: u32) -> String {
 
 /// The lines of `nodes.csv` for one rank.
 pub fn node_lines(played: &TracePlayed) -> String {
-    let lines = played.times.iter().filter_map(|[iteration, node, start, end, wait]| {
-        let label = played.labels.get(*node as usize)?;
-        Some(csv::line([
-            played.op.to_string(),
-            played.rank.to_string(),
-            iteration.to_string(),
-            label.id.to_string(),
-            label.name.clone(),
-            label.kind.clone(),
-            label.lane.clone(),
-            start.to_string(),
-            end.to_string(),
-            label.bytes.to_string(),
-            wait.to_string(),
-        ]))
-    });
+    let lines = played
+        .times
+        .iter()
+        .filter_map(|[iteration, node, start, end, wait]| {
+            let label = played.labels.get(*node as usize)?;
+            Some(csv::line([
+                played.op.to_string(),
+                played.rank.to_string(),
+                iteration.to_string(),
+                label.id.to_string(),
+                label.name.clone(),
+                label.kind.clone(),
+                label.lane.clone(),
+                start.to_string(),
+                end.to_string(),
+                label.bytes.to_string(),
+                wait.to_string(),
+            ]))
+        });
     lines.collect()
 }
 

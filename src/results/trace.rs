@@ -85,9 +85,8 @@ impl Gathered {
         let real = |played: &'_ TracePlayed| played.times.clone();
         let measured = Summed::of(&self.ranks, real, dilation);
         let modelled = model.map(|model| {
-            let of_rank = |played: &TracePlayed| {
-                model.times.get(played.rank as usize).cloned().unwrap_or_default()
-            };
+            let of_rank =
+                |played: &TracePlayed| model.times.get(played.rank as usize).cloned().unwrap_or_default();
             Summed::of(&self.ranks, of_rank, 1.0)
         });
         let model_us = model.map(|model| model.iteration_ns as f64 / 1e3);
@@ -113,7 +112,9 @@ fn kinds(measured: &Summed, modelled: Option<&Summed>) -> Vec<KindReport> {
     let report = |(kind, nodes): (&Kind, &u64)| {
         let of = |summed: &Summed| summed.samples.get(kind).and_then(|samples| Times::of(samples));
         let (measured_us, modelled_us) = (of(measured), modelled.and_then(of));
-        let ratio = measured_us.zip(modelled_us).filter(|(_, modelled)| modelled.p50 > 0.0);
+        let ratio = measured_us
+            .zip(modelled_us)
+            .filter(|(_, modelled)| modelled.p50 > 0.0);
         KindReport {
             kind: kind.0.clone(),
             ranks: kind.1,

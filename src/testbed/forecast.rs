@@ -32,7 +32,8 @@ pub fn forecast(plan: &Plan, recipe: &Recipe, calibration: Option<&Calibration>)
     for rank in 0..ranks {
         let mut npu = Npu::new(rank);
         for group in recipe.groups.iter().filter(|group| group.ranks.contains(&rank)) {
-            npu.add_communicator(group.communicator, group.ranks.clone()).ok()?;
+            npu.add_communicator(group.communicator, group.ranks.clone())
+                .ok()?;
         }
         let part = Arc::new(recipe.part(rank, ranks).ok()?);
         seats.push(Seat {
@@ -54,12 +55,21 @@ pub fn forecast(plan: &Plan, recipe: &Recipe, calibration: Option<&Calibration>)
         queues: HashMap::new(),
     };
     world.play()?;
-    let end = |pass: usize| world.seats.iter().filter_map(|seat| seat.ends.get(pass)).max().copied();
+    let end = |pass: usize| {
+        world
+            .seats
+            .iter()
+            .filter_map(|seat| seat.ends.get(pass))
+            .max()
+            .copied()
+    };
     let last = PASSES as usize - 1;
     let times = world.seats.iter();
     Some(TraceModel {
         iteration_ns: end(last)?.saturating_sub(end(last - 1)?),
-        times: times.map(|seat| node_times(&seat.part, 0, &seat.times, 0)).collect(),
+        times: times
+            .map(|seat| node_times(&seat.part, 0, &seat.times, 0))
+            .collect(),
         network,
     })
 }
@@ -112,14 +122,21 @@ impl Wires {
     }
 
     fn describe(&self, calibration: Option<&Calibration>) -> String {
-        let wire = self.wires.iter().map(|pair| pair[0]).find(|wire| wire.rate.is_some());
+        let wire = self
+            .wires
+            .iter()
+            .map(|pair| pair[0])
+            .find(|wire| wire.rate.is_some());
         let (rate, delay) = wire.map_or((0.0, 0), |wire| (wire.rate.unwrap_or(0.0), wire.delay));
         let source = match calibration {
             Some(_) => "as calibrated",
             None => "as planned, not calibrated",
         };
         let gbps = rate * 8.0;
-        format!("{gbps:.4} Gbit/s of payload and {:.1} us on a link, {source}", delay as f64 / 1e3)
+        format!(
+            "{gbps:.4} Gbit/s of payload and {:.1} us on a link, {source}",
+            delay as f64 / 1e3
+        )
     }
 
     /// When a message that leaves now arrives.
@@ -151,13 +168,17 @@ impl Wires {
 fn found(calibration: Option<&Calibration>, rate: f64) -> (f64, f64) {
     let links = calibration.map_or(&[][..], |calibration| &calibration.links);
     let alike = links.iter().find(|link| {
-        link.wanted_bps.is_some_and(|wanted| (wanted / rate - 1.0).abs() < 0.02)
+        link.wanted_bps
+            .is_some_and(|wanted| (wanted / rate - 1.0).abs() < 0.02)
     });
     let Some(link) = alike else {
         return (1.0, 0.0);
     };
     let share = link.wanted_bps.map_or(1.0, |wanted| link.measured_bps / wanted);
-    let extra = link.measured_one_way_us.zip(link.wanted_one_way_us).map(|(m, w)| m - w);
+    let extra = link
+        .measured_one_way_us
+        .zip(link.wanted_one_way_us)
+        .map(|(m, w)| m - w);
     (share, extra.unwrap_or(0.0).max(0.0) / f64::from(link.hops.max(1)))
 }
 
@@ -168,7 +189,9 @@ fn path(plan: &Plan, from: Rank, to: Rank) -> Option<Vec<(usize, usize)>> {
     let (mut node, mut path) = (from.host, Vec::new());
     while node != to.host {
         let routes = plan.network.routes.get(node)?;
-        let exact = routes.iter().find(|route| route.to.map(IpAddr::V4) == Some(*address));
+        let exact = routes
+            .iter()
+            .find(|route| route.to.map(IpAddr::V4) == Some(*address));
         let route = exact.or_else(|| routes.iter().find(|route| route.to.is_none()))?;
         let number = *route.via.first()?;
         let link = plan.network.links.get(number)?;

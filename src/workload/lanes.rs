@@ -181,7 +181,10 @@ impl Lanes {
     }
 
     fn slot(&self, node: u32) -> Slot {
-        match (&self.part.steps[node as usize], self.part.graph.nodes()[node as usize].lane) {
+        match (
+            &self.part.steps[node as usize],
+            self.part.graph.nodes()[node as usize].lane,
+        ) {
             (Step::Collective(_) | Step::Modelled(..) | Step::Send(_), _) => Slot::Comm,
             (_, Lane::Cpu) => Slot::Compute(0),
             (_, Lane::Gpu) => Slot::Compute(1),
@@ -194,4 +197,129 @@ enum Slot {
     Compute(usize),
     Comm,
     Free,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::op::{Algorithm, Collective, Op};
+    use crate::workload::chakra::{Node, NodeKind};
+    use crate::workload::graph::{Graph, PeerWork, Rules};
+
+    /// Nodes numbered from 0: what they do, of what lane, after which others.
+    fn part(nodes: &[(Step, NodeKind, &[u64])]) -> Arc<Part> {
+        let rules = Rules {
+            npus: 4,
+            replay_only: true,
+            ..Rules::default()
+        };
+        let chakra = nodes.iter().zip(0..).map(|((_, kind, deps), id)| {
+            let mut node = Node::new(id, format!("n{id}"), *kind);
+            node.data_deps = deps.to_vec();
+            node
+        });
+        Arc::new(Part {
+            graph: Graph::new(0, chakra.collect(), &rules).unwrap(),
+            steps: nodes.iter().map(|(step, ..)| step.clone()).collect(),
+        })
+    }
+
+    fn compute(deps: &[u64]) -> (Step, NodeKind, &[u64]) {
+        (Step::Delay(1), NodeKind::Comp, deps)
+    }
+
+    fn collective(communicator: u32, deps: &[u64]) -> (Step, NodeKind, &[u64]) {
+        let op = Op {
+            communicator,
+            ..Op::new(Collective::AllReduce, Algorithm::Ring, 8)
+        };
+        (Step::Collective(op), NodeKind::CommColl, deps)
+    }
+
+    fn send(deps: &[u64]) -> (Step, NodeKind, &[u64]) {
+        let peer = PeerWork {
+            rank: 1,
+            tag: 0,
+            bytes: 8,
+        };
+        (Step::Send(peer), NodeKind::CommSend, deps)
+    }
+
+    fn issue(lanes: &mut Lanes) -> Vec<u32> {
+        let mut begin = Vec::new();
+        lanes.issue(&mut begin);
+        begin.sort_unstable();
+        begin
+    }
+
+    #[test]
+    fn communicators_run_side_by_side_and_each_in_order() {
+        // Node 1 is of the same communicator as node 0; node 2 of another.
+        let nodes = [collective(1, &[]), collective(1, &[]), collective(2, &[])];
+        let mut lanes = Lanes::new(part(&nodes), LaneRule::Streams);
+        assert_eq!(issue(&mut lanes), [0, 2]);
+        lanes.finish(2);
+        assert_eq!(issue(&mut lanes), [0; 0]);
+        lanes.finish(0);
+        assert_eq!(issue(&mut lanes), [1]);
+    }
+
+    #[test]
+    fn a_later_collective_that_is_ready_first_waits_for_its_turn() {
+        // Node 1 waits for the compute of node 0, node 2 for nothing: other ranks may see it the other
+        // way round, so both go in the order of their numbers.
+        let nodes = [compute(&[]), collective(1, &[0]), collective(1, &[])];
+        for rule in [LaneRule::Streams, LaneRule::Astra] {
+            let mut lanes = Lanes::new(part(&nodes), rule);
+            assert_eq!(issue(&mut lanes), [0], "{rule:?}");
+            lanes.finish(0);
+            assert_eq!(issue(&mut lanes), [1]);
+            lanes.finish(1);
+            assert_eq!(issue(&mut lanes), [2]);
+            lanes.finish(2);
+            assert!(lanes.is_over());
+        }
+    }
+
+    #[test]
+    fn computes_go_one_at_a_time_as_they_become_ready_or_by_number() {
+        // After node 0, node 3 is ready before node 2, which waits for node 1 as well.
+        let nodes = [compute(&[]), send(&[]), compute(&[1]), compute(&[]), compute(&[])];
+        let mut lanes = Lanes::new(part(&nodes), LaneRule::Streams);
+        assert_eq!(issue(&mut lanes), [0, 1]);
+        lanes.finish(1);
+        lanes.finish(0);
+        assert_eq!(issue(&mut lanes), [3], "ready since the beginning");
+        lanes.finish(3);
+        assert_eq!(issue(&mut lanes), [4]);
+        lanes.finish(4);
+        assert_eq!(issue(&mut lanes), [2]);
+        let mut lanes = Lanes::new(part(&nodes), LaneRule::Astra);
+        assert_eq!(issue(&mut lanes), [0, 1]);
+        lanes.finish(1);
+        lanes.finish(0);
+        assert_eq!(issue(&mut lanes), [2], "the smallest number");
+    }
+
+    #[test]
+    fn astra_has_one_slot_for_collectives_and_sends() {
+        let nodes = [send(&[]), collective(1, &[]), collective(2, &[]), send(&[])];
+        let mut lanes = Lanes::new(part(&nodes), LaneRule::Astra);
+        for node in 0..4 {
+            assert_eq!(issue(&mut lanes), [node]);
+            lanes.finish(node);
+        }
+        let mut lanes = Lanes::new(part(&nodes), LaneRule::Streams);
+        assert_eq!(issue(&mut lanes), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn nodes_without_work_hold_nothing_up() {
+        let skip = |deps| (Step::Skip, NodeKind::Invalid, deps);
+        let nodes = [skip(&[]), skip(&[0]), compute(&[1]), skip(&[2])];
+        let mut lanes = Lanes::new(part(&nodes), LaneRule::Streams);
+        assert_eq!(issue(&mut lanes), [2]);
+        lanes.finish(2);
+        assert!(lanes.is_over());
+    }
 }

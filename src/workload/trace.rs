@@ -243,10 +243,7 @@ impl Recipe {
                 })
             })
             .collect();
-        Ok(Part {
-            steps: steps?,
-            graph,
-        })
+        Ok(Part { steps: steps?, graph })
     }
 
     fn step(
@@ -301,7 +298,10 @@ impl Recipe {
             Collective::AllGather => work.bytes.saturating_mul(n),
             _ => work.bytes,
         };
-        let choice = self.algorithms.iter().find(|choice| choice.collective == work.collective);
+        let choice = self
+            .algorithms
+            .iter()
+            .find(|choice| choice.collective == work.collective);
         let op = Op {
             communicator: group.communicator,
             root: work.root,
@@ -330,10 +330,15 @@ impl Recipe {
     }
 
     fn bytes(&self, bytes: u64) -> Result<u64, String> {
-        let scaled = scale(bytes, self.comm_scale).max(1).div_ceil(ELEMENT).saturating_mul(ELEMENT);
+        let scaled = scale(bytes, self.comm_scale)
+            .max(1)
+            .div_ceil(ELEMENT)
+            .saturating_mul(ELEMENT);
         match scaled <= 1 << 40 {
             true => Ok(scaled),
-            false => Err(format!("{bytes} bytes (`comm_size`); at most 1 TiB can be played")),
+            false => Err(format!(
+                "{bytes} bytes (`comm_size`); at most 1 TiB can be played"
+            )),
         }
     }
 }

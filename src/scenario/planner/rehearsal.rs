@@ -31,7 +31,10 @@ pub fn rehearse(parts: &[Arc<Part>], rule: LaneRule, times: &dyn Times) -> Resul
     let mut stage = Stage {
         parts,
         times,
-        lanes: parts.iter().map(|part| Lanes::new(Arc::clone(part), rule)).collect(),
+        lanes: parts
+            .iter()
+            .map(|part| Lanes::new(Arc::clone(part), rule))
+            .collect(),
         begun: parts.iter().map(|part| vec![false; part.steps.len()]).collect(),
         ends: BinaryHeap::new(),
         meetings: HashMap::new(),

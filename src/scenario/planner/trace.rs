@@ -95,14 +95,22 @@ impl Planner<'_> {
                 findings.wrong(&self.at(key), format!("at most {MAX_ITERATIONS} are possible"));
             }
         }
-        for (key, factor) in [("compute_scale", section.compute_scale), ("comm_scale", section.comm_scale)] {
+        for (key, factor) in [
+            ("compute_scale", section.compute_scale),
+            ("comm_scale", section.comm_scale),
+        ] {
             if !(factor > 0.0 && factor <= 1e6) {
                 let wrong = findings.wrong(&self.at(key), format!("a factor of {factor}"));
-                wrong.help.push("more than 0, at most 1e6; 1 changes nothing".into());
+                wrong
+                    .help
+                    .push("more than 0, at most 1e6; 1 changes nothing".into());
             }
         }
         if !(1..=256).contains(&section.chunks_in_flight) {
-            let message = format!("{} chunks in flight; 1 to 256 are possible", section.chunks_in_flight);
+            let message = format!(
+                "{} chunks in flight; 1 to 256 are possible",
+                section.chunks_in_flight
+            );
             findings.wrong(&self.at("chunks_in_flight"), message);
         }
         if (1..1024).contains(&section.chunk.0) {
@@ -155,7 +163,10 @@ impl Planner<'_> {
     }
 
     fn choices(&self) -> Vec<Choice> {
-        let choice = |(&collective, &algorithm): (&Collective, &Algorithm)| Choice { collective, algorithm };
+        let choice = |(&collective, &algorithm): (&Collective, &Algorithm)| Choice {
+            collective,
+            algorithm,
+        };
         self.section.algorithms.iter().map(choice).collect()
     }
 
@@ -182,7 +193,9 @@ impl Planner<'_> {
                         file_of(&prefix, self.ranks()).display()
                     );
                     let wrong = findings.wrong(&self.at("workload"), message);
-                    wrong.help.push(format!("the scenario has {} ranks", self.ranks()));
+                    wrong
+                        .help
+                        .push(format!("the scenario has {} ranks", self.ranks()));
                     return None;
                 }
                 Some((Source::Files(prefix), "workload"))
@@ -227,7 +240,11 @@ impl Planner<'_> {
         let mut groups = match (&self.section.comm_groups, source) {
             (Some(_), Source::Generated(_)) => {
                 let help = "leave `comm_groups` away";
-                findings.unwanted(&self.at("comm_groups"), "generated traces know their groups", help);
+                findings.unwanted(
+                    &self.at("comm_groups"),
+                    "generated traces know their groups",
+                    help,
+                );
                 return None;
             }
             (Some(file), Source::Files(_)) => {
@@ -254,7 +271,10 @@ impl Planner<'_> {
             return None;
         }
         if groups.len() > MAX_GROUPS {
-            findings.wrong(&self.path, format!("{} groups; at most {MAX_GROUPS}", groups.len()));
+            findings.wrong(
+                &self.path,
+                format!("{} groups; at most {MAX_GROUPS}", groups.len()),
+            );
             return None;
         }
         let world = Group {
@@ -274,7 +294,8 @@ impl Planner<'_> {
     fn read_groups(&self, path: &Path) -> Result<BTreeMap<u32, Vec<Rank>>, String> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{name}`: {error}"))?;
-        let parsed = CommGroups::parse(&name, &text, Some(self.ranks())).map_err(|error| error.to_string())?;
+        let parsed =
+            CommGroups::parse(&name, &text, Some(self.ranks())).map_err(|error| error.to_string())?;
         Ok(parsed.value.groups)
     }
 
@@ -315,7 +336,10 @@ impl Planner<'_> {
     /// The step of the plan.
     fn op(&self, recipe: Recipe, parts: &[Arc<Part>]) -> Result<(OpPlan, Vec<Communicator>), TraceError> {
         let name = self.name();
-        let added = recipe.groups.iter().filter(|group| group.communicator >= self.first);
+        let added = recipe
+            .groups
+            .iter()
+            .filter(|group| group.communicator >= self.first);
         let added: Vec<Communicator> = added
             .map(|group| Communicator {
                 id: group.communicator,
@@ -384,7 +408,11 @@ impl Planner<'_> {
             });
             delays.sum()
         };
-        let most_nodes = parts.iter().map(|part| part.steps.len() as u64).max().unwrap_or(0);
+        let most_nodes = parts
+            .iter()
+            .map(|part| part.steps.len() as u64)
+            .max()
+            .unwrap_or(0);
         let count = |of: fn(&Step) -> bool| -> u64 {
             let steps = parts.iter().flat_map(|part| &part.steps);
             steps.filter(|step| of(step)).count() as u64
@@ -433,7 +461,8 @@ fn modelled(groups: &[Group], parts: &[Arc<Part>]) -> u64 {
     let of = |group: &Group| -> usize {
         let part = group.ranks.first().and_then(|&rank| parts.get(rank as usize));
         let steps = part.into_iter().flat_map(|part| &part.steps);
-        let own = |step: &&Step| matches!(step, Step::Modelled(op, _) if op.communicator == group.communicator);
+        let own =
+            |step: &&Step| matches!(step, Step::Modelled(op, _) if op.communicator == group.communicator);
         steps.filter(own).count()
     };
     groups.iter().map(of).sum::<usize>() as u64
@@ -513,7 +542,11 @@ fn check_pairs(parts: &[Arc<Part>]) -> Result<(), TraceError> {
             return wrong(from, send, format!("a send to rank {to} that it never receives"));
         }
         if let Some(receive) = receives.get(sends.len()) {
-            return wrong(to, receive, format!("a receive from rank {from} that it never sends"));
+            return wrong(
+                to,
+                receive,
+                format!("a receive from rank {from} that it never sends"),
+            );
         }
         let unequal = sends.iter().zip(receives).find(|(s, r)| s.1 != r.1);
         if let Some((send, receive)) = unequal {
@@ -543,13 +576,17 @@ impl Cost<'_> {
         let Some(members) = self.communicators.get(&op.communicator).copied() else {
             return Ok(());
         };
-        let traffic = collective::traffic(op, members.ranks.len() as u32)
-            .map_err(|error| TraceError { what: error.to_string(), help: None })?;
+        let traffic = collective::traffic(op, members.ranks.len() as u32).map_err(|error| TraceError {
+            what: error.to_string(),
+            help: None,
+        })?;
         let (links, expected) = self.ground.expect(&traffic, members);
         for flow in &traffic.flows {
             let (a, b) = (members.ranks[flow.from as usize], members.ranks[flow.to as usize]);
             self.pairs.insert((a.min(b), a.max(b)));
-            self.payload_bytes = self.payload_bytes.saturating_add(flow.bytes.saturating_mul(counted.times));
+            self.payload_bytes = self
+                .payload_bytes
+                .saturating_add(flow.bytes.saturating_mul(counted.times));
         }
         add(&mut self.link_bytes, &links, counted.times as f64);
         let seconds = expected.seconds.unwrap_or_else(|| software_seconds(&traffic));
@@ -561,7 +598,9 @@ impl Cost<'_> {
     fn charge_message(&mut self, from: Rank, to: Rank, bytes: u64) {
         self.pairs.insert((from.min(to), from.max(to)));
         self.payload_bytes = self.payload_bytes.saturating_add(bytes);
-        let (links, _) = self.ground.expect(&message(from, to, bytes), &self.ground.communicators[0]);
+        let (links, _) = self
+            .ground
+            .expect(&message(from, to, bytes), &self.ground.communicators[0]);
         add(&mut self.link_bytes, &links, 1.0);
     }
 }

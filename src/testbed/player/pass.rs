@@ -41,13 +41,20 @@ impl Pass {
     /// What a rank that waits for these messages is doing, in words.
     pub fn describe(&self, awaited: &[Awaited]) -> Option<String> {
         let first = awaited.first()?;
-        let node = self.part.graph.nodes().get(first.node.checked_sub(self.first)? as usize)?;
+        let node = self
+            .part
+            .graph
+            .nodes()
+            .get(first.node.checked_sub(self.first)? as usize)?;
         let way = match first.direction {
             Direction::Send => "to",
             Direction::Receive => "from",
         };
         let name = node.name.escape_debug();
-        Some(format!("node {} `{name}` ({} bytes {way} rank {})", node.id, first.bytes, first.peer))
+        Some(format!(
+            "node {} `{name}` ({} bytes {way} rank {})",
+            node.id, first.bytes, first.peer
+        ))
     }
 }
 
@@ -86,7 +93,10 @@ pub fn node_times(part: &Part, iteration: u64, nodes: &[(u64, u64)], origin_ns: 
 /// Nodes for people.
 fn labels(part: &Part, recipe: &Recipe) -> Vec<NodeLabel> {
     let members = |communicator| {
-        let group = recipe.groups.iter().find(|group| group.communicator == communicator);
+        let group = recipe
+            .groups
+            .iter()
+            .find(|group| group.communicator == communicator);
         group.map_or(0, |group| group.ranks.len() as u32)
     };
     let nodes = part.graph.nodes().iter().zip(&part.steps);
@@ -132,10 +142,7 @@ pub fn input(node: NodeId, step: &Step, iteration: u64) -> Input {
     };
     let task = match step {
         Step::Collective(op) => {
-            return Input::Issue {
-                node,
-                op: op.clone(),
-            };
+            return Input::Issue { node, op: op.clone() };
         }
         Step::Delay(ns) | Step::Modelled(_, ns) => Task::Delay(*ns),
         Step::Skip => Task::Delay(0),
@@ -164,11 +171,7 @@ impl Player {
 
     /// Plays one iteration; `measured`: its number among those that are measured. Nothing is checked, so
     /// nothing is found wrong.
-    pub(super) fn run_trace(
-        &mut self,
-        trace: &mut Played,
-        measured: Option<u32>,
-    ) -> Result<u64, PlayError> {
+    pub(super) fn run_trace(&mut self, trace: &mut Played, measured: Option<u32>) -> Result<u64, PlayError> {
         let first = self.next_node;
         self.next_node += trace.part.steps.len() as u64;
         self.pass = Some(Pass {
@@ -187,12 +190,7 @@ impl Player {
         played.map(|()| 0)
     }
 
-    fn run_pass(
-        &mut self,
-        trace: &Played,
-        first: NodeId,
-        times: &mut [(u64, u64)],
-    ) -> Result<(), PlayError> {
+    fn run_pass(&mut self, trace: &Played, first: NodeId, times: &mut [(u64, u64)]) -> Result<(), PlayError> {
         let mut lanes = Lanes::new(Arc::clone(&trace.part), trace.recipe.lanes);
         let mut begin = Vec::new();
         loop {

@@ -120,7 +120,13 @@ impl Spec {
                 1 => Zero::Optimizer,
                 2 => Zero::Gradients,
                 3 => Zero::Parameters,
-                other => return Err(SpecError::new("zero", format!("ZeRO has no stage {other}"), "0 to 3")),
+                other => {
+                    return Err(SpecError::new(
+                        "zero",
+                        format!("ZeRO has no stage {other}"),
+                        "0 to 3",
+                    ));
+                }
             },
             sequence_parallel: true,
             schedule: Schedule::OneForwardOneBackward,
