@@ -6,7 +6,7 @@ mod run_support;
 use std::fs;
 use std::path::Path;
 
-use genie::workload::chakra::{Metadata, Node, NodeKind, encode};
+use genie::workload::chakra::{Metadata, Node, NodeKind, Trace, encode};
 use genie::{scenario, scenario::planner};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -47,7 +47,11 @@ fn write(folder: &Path, rank: u32, nodes: &[Node]) {
         version: "0.0.4".into(),
         attributes: Vec::new(),
     };
-    fs::write(folder.join(format!("t.{rank}.et")), encode(&metadata, nodes)).expect("writable");
+    let trace = Trace {
+        metadata,
+        nodes: nodes.to_vec(),
+    };
+    fs::write(folder.join(format!("t.{rank}.et")), encode(&trace)).expect("writable");
 }
 
 /// A scenario beside its traces, one for each rank; its path.
@@ -245,7 +249,7 @@ fn a_rank_that_is_killed_within_a_trace_is_named() {
     let mut running = machine.play(&text).start();
     running.until_within_row(0);
     kill(Pid::from_raw(running.rank(1)), Signal::SIGKILL).expect("a rank of ours");
-    let report = running.end().expect(4).json();
+    let report = running.end().expect(3).json();
     machine.assert_as_before(&before);
     let lost = &report["lost_ranks"][0];
     assert_eq!(

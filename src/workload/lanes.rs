@@ -315,7 +315,9 @@ mod tests {
 
     #[test]
     fn nodes_without_work_hold_nothing_up() {
-        let skip = |deps| (Step::Skip, NodeKind::Invalid, deps);
+        fn skip(deps: &[u64]) -> (Step, NodeKind, &[u64]) {
+            (Step::Skip, NodeKind::Invalid, deps)
+        }
         let nodes = [skip(&[]), skip(&[0]), compute(&[1]), skip(&[2])];
         let mut lanes = Lanes::new(part(&nodes), LaneRule::Streams);
         assert_eq!(issue(&mut lanes), [2]);
