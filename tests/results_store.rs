@@ -62,7 +62,10 @@ fn tables_hold_every_iteration_rank_and_link_under_the_documented_columns() {
         "each link has two directions, and a total"
     );
     assert_eq!(lines(folder, "iterations.csv").len(), 1 + plan.ops.len() * 10 * 4);
-    for entry in columns::files().iter().filter(|entry| !entry.columns.is_empty()) {
+    for entry in columns::files(&plan)
+        .iter()
+        .filter(|entry| !entry.columns.is_empty())
+    {
         let names: Vec<String> = entry.columns.iter().map(|column| column.name.clone()).collect();
         for line in &lines(folder, &entry.name) {
             assert_eq!(line.len(), names.len(), "{}: {line:?}", entry.name);

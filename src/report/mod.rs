@@ -17,4 +17,5 @@ pub mod live;
 pub mod progress;
 pub mod style;
 pub mod terminal;
+pub mod trace;
 pub mod workload;
