@@ -55,6 +55,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("workload", "system::op", "operations are plain data that everyone may name"),
     ("workload", "network::message", "names of ranks: plain data"),
     ("workload", "scenario::units", "sizes and times as types"),
+    ("workload", "system::collective", "which algorithm a collective takes, and what it costs where it is modelled"),
     ("system", "network::message", "how messages are named and matched, on every transport"),
     ("system", "scenario::units", "operations print their size"),
     ("network", "scenario::plan", "a transport's options are part of the plan"),
@@ -72,6 +73,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("scenario", "system::op", "operations are plain data that everyone may name"),
     ("scenario", "system::collective", "the planner asks who sends how much to whom"),
     ("scenario", "network::message", "names of ranks: plain data"),
+    ("scenario", "workload", "the planner reads the traces that it plans; a trace's recipe is part of the plan"),
     ("topology", "scenario::units", "rates and delays as types"),
     ("topology", "scenario::plan", "a built network is part of the plan"),
 ];

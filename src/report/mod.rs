@@ -22,4 +22,5 @@ pub mod played;
 pub mod progress;
 pub mod style;
 pub mod terminal;
+pub mod trace;
 pub mod workload;

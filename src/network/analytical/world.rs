@@ -214,12 +214,12 @@ impl Network {
         {
             return;
         }
-        let (message, expected) = self.messages.arrive(index);
-        if message.send != NOBODY {
-            machine.sent(message.key.source, message.send, self);
+        let arrived = self.messages.arrive(index);
+        if arrived.send != NOBODY {
+            machine.sent(arrived.source, arrived.send, self);
         }
-        if expected && message.receive != NOBODY {
-            machine.received(message.key.destination, message.receive, self);
+        if arrived.expected && arrived.receive != NOBODY {
+            machine.received(arrived.destination, arrived.receive, self);
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! * [`testbed`], [`time`], [`host`], [`tcp`]: where and how ranks run.
 //! * [`communicator`]: groups of ranks.
-//! * [`collective`]: what is played.
+//! * [`collective`], [`trace`]: what is played.
 //!
 //! The `topology` section is [`crate::topology::spec`].
 
@@ -13,6 +13,7 @@ pub mod host;
 pub mod tcp;
 pub mod testbed;
 pub mod time;
+pub mod trace;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,4 +56,7 @@ pub struct Traffic {
     /// Collective operations, one after another.
     #[serde(default)]
     pub collective: Vec<collective::Collective>,
+    /// Traces of training jobs, after the collectives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<trace::Trace>,
 }

@@ -66,8 +66,6 @@ impl TimerKind {
 #[derive(Debug)]
 pub(super) struct Phased {
     phases: Vec<Phase>,
-    group: CommunicatorId,
-    sequence: u64,
     priority: i64,
     left: u64,
 }
@@ -81,6 +79,8 @@ pub(super) struct PhasedChunk {
     queue: u32,
     anticlockwise: bool,
     run: Option<PhaseRun>,
+    /// The outside of its messages, but for peer and size.
+    envelope: Envelope,
 }
 
 impl PhasedChunk {
@@ -285,7 +285,7 @@ impl Npu {
                         work: Work::Memory,
                     },
                 )?;
-                self.actions.push_back(Action::Memory { node, bytes: *bytes });
+                self.buffers.actions.push(Action::Memory { node, bytes: *bytes });
                 Ok(())
             }
         }
@@ -398,10 +398,9 @@ impl Npu {
         }
         let chunks = if phases.is_empty() { 0 } else { chunks as u32 };
         self.phased.deal(&mut phases, request.collective, chunks);
+        let sequence = self.next_sequence(request.group);
         let phased = Phased {
             phases,
-            group: request.group,
-            sequence: self.next_sequence(request.group),
             priority: self.phased.priority(request.priority),
             left: u64::from(chunks),
         };
@@ -411,6 +410,15 @@ impl Npu {
             self.done(operation);
         }
         for number in 0..chunks {
+            let envelope = Envelope {
+                peer: 0,
+                key: MessageKey {
+                    communicator: request.group,
+                    tag: tag(sequence, number, 0),
+                },
+                bytes: 0,
+                node,
+            };
             let chunk = self.chunks.insert(Chunk::Phased(PhasedChunk {
                 operation,
                 number,
@@ -418,6 +426,7 @@ impl Npu {
                 queue: 0,
                 anticlockwise: false,
                 run: None,
+                envelope,
             }));
             if let Some(queue) = self.enqueue(chunk, 0) {
                 self.refill(queue);
@@ -544,28 +553,13 @@ impl Npu {
         let Some(Chunk::Phased(chunk)) = self.chunks.get_mut(key) else {
             return;
         };
-        let Some(Running {
-            node,
-            work: Work::Phased(work),
-        }) = self.running.get(chunk.operation)
-        else {
-            return;
-        };
         let Some(run) = &mut chunk.run else { return };
-        let mut moves = std::mem::take(&mut self.moves);
-        run.on(happening, &work.phases[chunk.phase as usize].ring, &mut moves);
-        let envelope = Envelope {
-            peer: 0,
-            key: MessageKey {
-                communicator: work.group,
-                tag: tag(work.sequence, chunk.number, 0),
-            },
-            bytes: 0,
-            node: *node,
-        };
+        let mut moves = std::mem::take(&mut self.buffers.moves);
+        run.on(happening, &mut moves);
+        let envelope = chunk.envelope;
         let mut ended = false;
-        for next in moves.drain(..) {
-            match next {
+        for next in &moves {
+            match *next {
                 Move::Settle(settle) => self.settle(key, settle),
                 Move::Wait { delay, mark } => {
                     let step = self.phased.steps.insert((key, mark));
@@ -581,7 +575,8 @@ impl Npu {
                 Move::End => ended = true,
             }
         }
-        self.moves = moves;
+        moves.clear();
+        self.buffers.moves = moves;
         if ended {
             self.end_phase(key);
         }
@@ -653,13 +648,15 @@ impl Npu {
         }
     }
 
+    #[inline]
     fn set_timer(&mut self, kind: TimerKind, key: u64, delay: Nanos) {
-        self.actions.push_back(Action::Timer(kind.id(key), delay));
+        self.buffers.actions.push(Action::Timer(kind.id(key), delay));
     }
 }
 
 impl Envelope {
     /// The outside of one of a chunk's messages; a custom algorithm's has its own tag in it.
+    #[inline]
     fn addressed(mut self, peer: Rank, bytes: u64, label: Label) -> Self {
         (self.peer, self.bytes) = (peer, bytes);
         if let Label::Step { tag, .. } = label {

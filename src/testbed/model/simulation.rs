@@ -12,7 +12,7 @@ use crate::network::analytical::world::NOBODY;
 use crate::network::analytical::{Machine, Network};
 use crate::network::message::{CommunicatorId, Rank};
 use crate::system::action::{Action, Input, UNTRACKED};
-use crate::system::npu::{Direction, HandleError, Npu};
+use crate::system::npu::{Buffers, Direction, HandleError, Npu};
 use crate::system::setup::Setup;
 use crate::system::task::{Peer, Request, Task};
 use crate::workload::feeder::{Feeder, Slots};
@@ -65,6 +65,8 @@ struct Ranks {
     groups: Vec<(CommunicatorId, Arc<[Rank]>)>,
     setup: Arc<Setup>,
     watch: Option<Box<Watch>>,
+    /// Shared by all machines, each while it is asked.
+    buffers: Box<Buffers>,
 }
 
 /// A rank whose machine refuses a node.
@@ -130,6 +132,7 @@ impl Simulation {
                 groups: parts.groups,
                 setup: parts.setup,
                 watch: None,
+                buffers: Box::default(),
             },
             started: false,
         }
@@ -284,20 +287,18 @@ impl State {
 impl Machine for Ranks {
     fn start(&mut self, rank: Rank, network: &mut Network) {
         self.issue(rank, network);
-        self.drain(rank, Ok(()), network);
+        self.drain(rank, network);
     }
 
     fn sent(&mut self, rank: Rank, token: u64, network: &mut Network) {
-        let told = self.states[rank as usize].npu.sent(token, network.now());
-        self.drain(rank, told, network);
+        self.tell(rank, network, |npu, now| npu.sent(token, now));
     }
 
     fn received(&mut self, rank: Rank, token: u64, network: &mut Network) {
         if self.watch.is_some() {
             self.watch_received(rank, token, network.now());
         }
-        let told = self.states[rank as usize].npu.received(token, network.now());
-        self.drain(rank, told, network);
+        self.tell(rank, network, |npu, now| npu.received(token, now));
     }
 
     fn timer(&mut self, rank: Rank, token: u64, network: &mut Network) {
@@ -308,14 +309,9 @@ impl Machine for Ranks {
             }
             MEMORY_DONE.. => {
                 let node = self.states[rank as usize].node((token - MEMORY_DONE) as u32).id;
-                let npu = &mut self.states[rank as usize].npu;
-                let told = npu.handle(Input::MemoryDone(node), network.now());
-                self.drain(rank, told, network);
+                self.tell(rank, network, |npu, now| npu.handle(Input::MemoryDone(node), now));
             }
-            _ => {
-                let told = self.states[rank as usize].npu.timer_fired(token, network.now());
-                self.drain(rank, told, network);
-            }
+            _ => self.tell(rank, network, |npu, now| npu.timer_fired(token, now)),
         }
     }
 }
@@ -352,25 +348,55 @@ impl Ranks {
         }
     }
 
-    /// Carries out what a rank's machine wants after it was told something.
-    fn drain(&mut self, rank: Rank, told: Result<(), HandleError>, network: &mut Network) {
+    /// Shows the next action to whoever watches.
+    fn watch_action(&mut self, rank: Rank, network: &Network) {
+        let State { npu, feeder, .. } = &mut self.states[rank as usize];
+        if let (Some(watch), Some(action)) = (&mut self.watch, npu.peek_action().cloned()) {
+            watch.action(rank, npu, &action, feeder.graph(), network);
+        }
+    }
+
+    /// Tells a rank's machine something and carries out what it wants then.
+    fn tell(
+        &mut self,
+        rank: Rank,
+        network: &mut Network,
+        told: impl FnOnce(&mut Npu, u64) -> Result<(), HandleError>,
+    ) {
+        let npu = &mut self.states[rank as usize].npu;
+        npu.exchange(&mut self.buffers);
+        let told = told(npu, network.now());
         debug_assert_eq!(told, Ok(()), "the machine knows what it has asked for");
-        while let Some(action) = self.states[rank as usize].npu.poll_action() {
-            if let Some(watch) = &mut self.watch {
-                let State { npu, feeder, .. } = &mut self.states[rank as usize];
-                watch.action(rank, npu, &action, feeder.graph(), network);
+        self.drain(rank, network);
+        self.states[rank as usize].npu.exchange(&mut self.buffers);
+    }
+
+    /// Carries out what a rank's machine wants.
+    fn drain(&mut self, rank: Rank, network: &mut Network) {
+        loop {
+            if self.watch.is_some() {
+                self.watch_action(rank, network);
             }
-            match action {
-                Action::Send(t) => network.send(rank, t.peer, t.key, t.bytes, t.message),
-                Action::Receive(t, _) => network.receive(rank, t.peer, t.key, t.bytes, t.message),
+            let Some(action) = self.states[rank as usize].npu.peek_action() else {
+                return;
+            };
+            // Field by field: most messages' time goes into moving their description about.
+            match *action {
+                Action::Send(ref t) => network.send(rank, t.peer, t.key, t.bytes, t.message),
+                Action::Receive(ref t, _) => network.receive(rank, t.peer, t.key, t.bytes, t.message),
                 Action::Timer(timer, delay) => network.timer(rank, delay, timer),
-                Action::Done(node) => self.done(rank, node, network),
+                Action::Done(node) => {
+                    self.states[rank as usize].npu.pass_action();
+                    self.done(rank, node, network);
+                    continue;
+                }
                 Action::Memory { node, bytes } => {
                     let place = self.states[rank as usize].place(node).unwrap_or(0);
                     let begun = self.memory.ask(rank, u64::from(place), bytes);
                     begin_transaction(network, begun);
                 }
             }
+            self.states[rank as usize].npu.pass_action();
         }
     }
 
