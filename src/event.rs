@@ -44,6 +44,15 @@ pub enum Event {
     },
     /// All ranks finished an operation (or ended early, with what there is).
     OpFinished(OpRecord),
+    /// When one rank's nodes of a trace were played. Not in `events.jsonl`: `nodes.csv` has them.
+    TracePlayed(TracePlayed),
+    /// All that is known of a trace's nodes was said; and what the model makes of the same trace.
+    TraceModelled {
+        /// Index into the plan's operations.
+        op: usize,
+        /// `None`: nothing limits messages here, so there is nothing to model them by.
+        model: Option<TraceModel>,
+    },
     /// A rank is gone, stopped, or said that it failed.
     RankLost(RankLoss),
     /// The run's fabric changed under it.
@@ -111,6 +120,52 @@ pub struct OpRecord {
     /// Share of the machine's CPU time that its hypervisor gave to others during the operation,
     /// warm-up included; `None` where the kernel does not say.
     pub stolen_share: Option<f64>,
+}
+
+/// A node of a trace, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NodeLabel {
+    /// Its number in the trace.
+    pub id: u64,
+    /// Its name there.
+    pub name: String,
+    /// `compute`, `send`, `receive`, or the collective; ` (scale-up)` behind one that is modelled.
+    pub kind: String,
+    /// What it occupied: `cpu`, `gpu`, `comm`; `none` for receives.
+    pub lane: String,
+    /// Ranks that take part.
+    pub ranks: u32,
+    /// Bytes as played: of a message, or as nccl-tests counts a collective.
+    pub bytes: u64,
+}
+
+/// When a node was played: iteration, place among the labels, start, end, and how long it had been
+/// ready before it started; nanoseconds.
+pub type NodeTime = [u64; 5];
+
+/// One rank's nodes of a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracePlayed {
+    /// Index into the plan's operations.
+    pub op: usize,
+    /// Which rank.
+    pub rank: Rank,
+    /// Its nodes.
+    pub labels: Vec<NodeLabel>,
+    /// Times since the common start, real nanoseconds; of the first measured iterations only, if all
+    /// would be too many.
+    pub times: Vec<NodeTime>,
+}
+
+/// The same trace in virtual time: modelled, not measured; nominal nanoseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TraceModel {
+    /// From the end of an iteration to that of the next.
+    pub iteration_ns: u64,
+    /// `[rank]`: when each node of one iteration was played.
+    pub times: Vec<Vec<NodeTime>>,
+    /// What the network was taken to be, in words.
+    pub network: String,
 }
 
 /// A rank that ended before its time.

@@ -1,146 +1,23 @@
 //! ASTRA-sim's own answers, NPU by NPU, integer for integer: see tests/golden/astra/README.md.
 
-use std::collections::BTreeMap;
+#![allow(clippy::unwrap_used)] // clippy takes helpers of integration tests for code
+
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use flate2::read::GzDecoder;
 use genie::testbed::model::{Backend, Inputs, Options, Outcome};
+use genie::workload::chakra::{CollectiveType, Node, NodeKind, Trace, encode};
 
-/// One run of ASTRA-sim.
-#[derive(Debug)]
-struct Row {
-    case: String,
-    backend: Backend,
-    workload: String,
-    system: String,
-    network: String,
-    memory: String,
-    groups: String,
-    flags: String,
-    /// Cycles and exposed cycles by NPU; empty where ASTRA-sim has no answer.
-    answers: Vec<(u64, u64)>,
-}
-
-fn golden(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden/astra")
-        .join(name);
-    let mut bytes = Vec::new();
-    GzDecoder::new(fs::File::open(path).unwrap())
-        .read_to_end(&mut bytes)
-        .unwrap();
-    bytes
-}
-
-fn answers(text: &str) -> Vec<(u64, u64)> {
-    let run = |run: &str| {
-        let (answer, times) = run.split_once('x').unwrap();
-        let (cycles, exposed) = answer.split_once('/').unwrap();
-        vec![(cycles.parse().unwrap(), exposed.parse().unwrap()); times.parse().unwrap()]
-    };
-    text.split_whitespace().flat_map(run).collect()
-}
-
-fn rows() -> Vec<Row> {
-    let text = String::from_utf8(golden("answers.csv.gz")).unwrap();
-    let row = |line: &str| {
-        let mut cells = line.split(',').map(str::to_owned);
-        let mut cell = || cells.next().unwrap();
-        let (case, _npus) = (cell(), cell());
-        let backend = if cell() == "aware" {
-            Backend::Aware
-        } else {
-            Backend::Unaware
-        };
-        Row {
-            case,
-            backend,
-            workload: cell(),
-            system: cell(),
-            network: cell(),
-            memory: cell(),
-            groups: cell(),
-            flags: cell(),
-            answers: answers(&cell()),
-        }
-    };
-    text.lines().skip(1).map(row).collect()
-}
-
-/// Unpacks a tar archive of plain files (POSIX ustar).
-fn unpack(archive: &[u8], into: &Path) {
-    let mut at = 0;
-    while archive[at] != 0 {
-        let header = &archive[at..at + 512];
-        let text = |range: std::ops::Range<usize>| {
-            let field = &header[range];
-            let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
-            String::from_utf8(field[..end].to_vec()).unwrap()
-        };
-        let size = usize::from_str_radix(text(124..136).trim(), 8).unwrap();
-        let path = into.join(text(345..500)).join(text(0..100));
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, &archive[at + 512..at + 512 + size]).unwrap();
-        at += 512 + size.next_multiple_of(512);
-    }
-}
-
-fn cases() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    unpack(&golden("cases.tar.gz"), folder.path());
-    folder
-}
-
-fn options(row: &Row, folder: &Path) -> Options {
-    let file = |name: &str| folder.join(name);
-    let given = |name: &str| (!name.is_empty()).then(|| file(name));
-    let flags: BTreeMap<&str, &str> = row
-        .flags
-        .split_whitespace()
-        .filter_map(|f| f.split_once('='))
-        .collect();
-    let flag = |name: &str, default: &str| (*flags.get(name).unwrap_or(&default)).parse().unwrap();
-    Options {
-        workload: file(&row.workload),
-        system: file(&row.system),
-        network: file(&row.network),
-        memory: given(&row.memory),
-        groups: given(&row.groups),
-        backend: row.backend,
-        queues: flag("--num-queues-per-dim", "1") as u32,
-        injection_scale: flag("--injection-scale", "1"),
-        rendezvous: flags.get("--rendezvous-protocol") == Some(&"true"),
-        extended: false,
-    }
-}
+mod golden_astra;
+use golden_astra::{Row, by_rank, cases, is_relative, options, rows};
 
 fn play(options: &Options) -> Result<Outcome, String> {
     let mut simulation = Inputs::read(options).map_err(|e| e.to_string())?.simulation;
     while simulation.run(1 << 20).map_err(|e| e.to_string())? {}
     Ok(simulation.outcome())
-}
-
-fn by_rank(outcome: &Outcome) -> Vec<(u64, u64)> {
-    let mut finished: Vec<_> = outcome
-        .finished
-        .iter()
-        .map(|f| (f.rank, f.cycles, f.exposed))
-        .collect();
-    finished.sort_unstable();
-    finished
-        .into_iter()
-        .map(|(_, cycles, exposed)| (cycles, exposed))
-        .collect()
-}
-
-/// The one row whose files name others relative to the working directory.
-fn is_relative(row: &Row) -> bool {
-    row.case == "shipped/custom_collective"
 }
 
 #[test]
@@ -158,13 +35,15 @@ fn every_npu_of_the_sample_has_astra_sims_cycles() {
             if got.as_ref() != Ok(&row.answers) {
                 wrong
                     .lock()
-                    .unwrap()
+                    .expect("the golden files are whole and can be unpacked")
                     .push(format!("{} {:?} {}: {got:?}", row.case, row.backend, row.flags));
             }
         }
     };
     std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(check))));
-    let wrong = wrong.into_inner().unwrap();
+    let wrong = wrong
+        .into_inner()
+        .expect("the golden files are whole and can be unpacked");
     assert!(
         wrong.is_empty(),
         "{} of {} rows differ:\n{}",
@@ -199,9 +78,13 @@ fn where_astra_sim_has_no_answer_genie_answers_or_says_why() {
 fn the_same_run_twice_is_the_same_run() {
     let folder = cases();
     let rows = rows();
-    let row = rows.iter().find(|row| row.case.starts_with("multidim/")).unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row.case.starts_with("multidim/"))
+        .expect("the golden files are whole and can be unpacked");
     let run = || {
-        let outcome = play(&options(row, folder.path())).unwrap();
+        let outcome =
+            play(&options(row, folder.path())).expect("the golden files are whole and can be unpacked");
         (outcome.finished, outcome.messages, outcome.events)
     };
     assert_eq!(run(), run());
@@ -214,10 +97,15 @@ fn genie(folder: &Path, args: &[&str]) -> (i32, String, String) {
         .args(args)
         .current_dir(folder)
         .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        .expect("the golden files are whole and can be unpacked");
+    let text = |bytes: &[u8]| {
+        String::from_utf8(bytes.to_vec()).expect("the golden files are whole and can be unpacked")
+    };
     (
-        output.status.code().unwrap(),
+        output
+            .status
+            .code()
+            .expect("the golden files are whole and can be unpacked"),
         text(&output.stdout),
         text(&output.stderr),
     )
@@ -296,19 +184,109 @@ fn bad_input_is_named_and_never_exits_0() {
         "strict refuses what it would warn of: {err}"
     );
     let damaged = folder.path().join("damaged");
-    fs::create_dir(&damaged).unwrap();
+    fs::create_dir(&damaged).expect("the golden files are whole and can be unpacked");
     for rank in 0..8 {
-        let whole = fs::read(folder.path().join(format!("{prefix}.{rank}.et"))).unwrap();
-        fs::write(damaged.join(format!("w.{rank}.et")), &whole[..whole.len() - 3]).unwrap();
+        let whole = fs::read(folder.path().join(format!("{prefix}.{rank}.et")))
+            .expect("the golden files are whole and can be unpacked");
+        fs::write(damaged.join(format!("w.{rank}.et")), &whole[..whole.len() - 3])
+            .expect("the golden files are whole and can be unpacked");
     }
     let (code, out, err) = run("damaged/w", system, &network(8), &[]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(err.contains("w.0.et"), "{err}");
 }
 
+/// Writes the traces of all ranks.
+fn write(folder: &Path, prefix: &str, ranks: Vec<Vec<Node>>) {
+    for (rank, nodes) in ranks.into_iter().enumerate() {
+        let trace = Trace {
+            nodes,
+            ..Trace::default()
+        };
+        fs::write(folder.join(format!("{prefix}.{rank}.et")), encode(&trace))
+            .expect("the golden files are whole and can be unpacked");
+    }
+}
+
+fn collective(id: u64, kind: CollectiveType, bytes: i64) -> Node {
+    let node = Node::new(id, "c", NodeKind::CommColl).with("comm_type", kind as i64);
+    node.with("comm_size", bytes)
+}
+
+/// Runs traces of four ranks on a ring.
+fn on_a_ring(folder: &Path, prefix: &str, more: &[&str]) -> (i32, String, String) {
+    let args = [
+        "--workload-configuration",
+        prefix,
+        "--system-configuration",
+        "cases/system/ring_1chunk.json",
+        "--network-configuration",
+        "cases/network/Ring_4.yml",
+    ];
+    genie(folder, &[&args[..], more].concat())
+}
+
+#[test]
+fn what_astra_sim_refuses_is_an_extension() {
+    let folder = cases();
+    for kind in [
+        CollectiveType::Broadcast,
+        CollectiveType::Reduce,
+        CollectiveType::Gather,
+        CollectiveType::Scatter,
+        CollectiveType::Barrier,
+        CollectiveType::ReduceScatterBlock,
+    ] {
+        write(folder.path(), "x", vec![vec![collective(1, kind, 1 << 20)]; 4]);
+        let (code, out, err) = on_a_ring(folder.path(), "x", &["--extended"]);
+        assert_eq!((code, out.matches("finished").count()), (0, 4), "{kind}: {err}");
+        // 1 MiB at 53.7 bytes per ns cannot arrive anywhere in less than 19.5 us; a barrier's byte can.
+        let last = out
+            .rsplit(" finished, ")
+            .next()
+            .expect("the golden files are whole and can be unpacked");
+        let cycles: u64 = last
+            .split(' ')
+            .next()
+            .expect("the golden files are whole and can be unpacked")
+            .parse()
+            .expect("the golden files are whole and can be unpacked");
+        let least = match kind {
+            CollectiveType::Barrier => 500,
+            CollectiveType::Scatter | CollectiveType::ReduceScatterBlock => 19_531 / 4,
+            _ => 19_531,
+        };
+        assert!(cycles >= least, "{kind}: {out}");
+        let (code, out, _) = on_a_ring(folder.path(), "x", &[]);
+        let kept = matches!(kind, CollectiveType::Broadcast);
+        assert_eq!(
+            (code, out.is_empty()),
+            if kept { (0, false) } else { (2, true) },
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn groups_whose_members_diverge_do_not_get_confused() {
+    let folder = cases();
+    fs::write(folder.path().join("g.json"), "{\"1\": [0, 1], \"2\": [1, 2, 3]}")
+        .expect("the golden files are whole and can be unpacked");
+    let of = |id, group: &str| collective(id, CollectiveType::AllReduce, 4096).with("pg_name", group);
+    let all = |id| collective(id, CollectiveType::AllReduce, 4096);
+    let ranks = vec![
+        vec![of(1, "1"), of(2, "1"), all(9)],
+        vec![of(1, "1"), of(2, "1"), of(3, "2"), all(9)],
+        vec![of(3, "2"), all(9)],
+        vec![of(3, "2"), all(9)],
+    ];
+    write(folder.path(), "d", ranks);
+    let (code, out, err) = on_a_ring(folder.path(), "d", &["--comm-group-configuration=g.json"]);
+    assert_eq!((code, out.matches("finished").count()), (0, 4), "{err}");
+}
+
 #[test]
 fn a_receive_that_never_comes_is_named() {
-    use genie::workload::chakra::{Node, NodeKind, Trace, encode};
     let folder = cases();
     let message = |kind, other: &str, rank: i64, bytes: i64| {
         Node::new(5, "p2p", kind)
@@ -322,24 +300,12 @@ fn a_receive_that_never_comes_is_named() {
         Node::new(0, "c", NodeKind::Comp),
         Node::new(0, "c", NodeKind::Comp),
     ];
-    for (rank, node) in ranks.into_iter().enumerate() {
-        let trace = Trace {
-            nodes: vec![node],
-            ..Trace::default()
-        };
-        fs::write(folder.path().join(format!("p.{rank}.et")), encode(&trace)).unwrap();
-    }
-    let (code, out, err) = genie(
+    write(
         folder.path(),
-        &[
-            "--workload-configuration",
-            "p",
-            "--system-configuration",
-            "cases/system/ring_1chunk.json",
-            "--network-configuration",
-            "cases/network/Ring_4.yml",
-        ],
+        "p",
+        ranks.into_iter().map(|node| vec![node]).collect(),
     );
+    let (code, out, err) = on_a_ring(folder.path(), "p", &[]);
     assert_eq!(code, 4, "{err}");
     assert_eq!(out.matches("finished").count(), 3, "the others finish: {out}");
     assert!(

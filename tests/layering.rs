@@ -40,6 +40,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("results", "genie_drivers", "the environment of a run names network cards and their drivers"),
     ("event", "network::message", "names of ranks: plain data"),
     ("report", "testbed::model::outcome", "what came of a simulation is plain data"),
+    ("report", "testbed::model::insight", "what a simulation spent its time on is plain data"),
     ("report", "workload::graph", "classes of nodes are plain data"),
     // What plays.
     ("testbed", "event", "the controller emits events"),
@@ -57,6 +58,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("workload", "system::op", "operations are plain data that everyone may name"),
     ("workload", "network::message", "names of ranks: plain data"),
     ("workload", "scenario::units", "sizes and times as types"),
+    ("workload", "system::collective", "which algorithm a collective takes, and what it costs where it is modelled"),
     ("system", "network::message", "how messages are named and matched, on every transport"),
     ("system", "scenario::units", "operations print their size"),
     ("network", "scenario::plan", "a transport's options are part of the plan"),
@@ -74,6 +76,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("scenario", "system::op", "operations are plain data that everyone may name"),
     ("scenario", "system::collective", "the planner asks who sends how much to whom"),
     ("scenario", "network::message", "names of ranks: plain data"),
+    ("scenario", "workload", "the planner reads the traces that it plans; a trace's recipe is part of the plan"),
     ("topology", "scenario::units", "rates and delays as types"),
     ("topology", "scenario::plan", "a built network is part of the plan"),
 ];

@@ -156,3 +156,44 @@ fn live_output_and_show_are_the_same() {
         json::text(&stored, recorder.stored())
     );
 }
+
+#[test]
+fn a_stored_run_has_a_timeline_of_every_iteration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = made::plan();
+    let mut recorder = Recorder::start(folder.path(), made::run(plan.clone()));
+    for event in made::completed(&plan) {
+        recorder.record(&event);
+    }
+    let file = folder.path().join("t.json");
+    let show = || {
+        std::process::Command::new(env!("CARGO_BIN_EXE_genie"))
+            .arg("show")
+            .arg(recorder.path())
+            .arg("--timeline")
+            .arg(&file)
+            .output()
+            .expect("genie runs")
+    };
+    let output = show();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = std::fs::read_to_string(&file).expect("it is written");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let events = json["traceEvents"].as_array().expect("events");
+    let iterations = events.iter().filter(|event| event["cat"] == "iteration");
+    let lines = std::fs::read_to_string(recorder.path().join("iterations.csv")).expect("iterations");
+    assert_eq!(
+        iterations.count(),
+        lines.lines().count() - 1,
+        "one for each line but the header"
+    );
+    let operations = events.iter().filter(|event| event["cat"] == "operation");
+    assert_eq!(operations.count(), 2 * plan.ops.len(), "a begin and an end each");
+    std::fs::remove_file(&file).expect("it is there");
+    std::fs::create_dir(&file).expect("its place is free");
+    assert_eq!(show().status.code(), Some(2), "a folder cannot be written");
+}

@@ -23,7 +23,7 @@ fn every_rank_has_a_trace_and_every_group_is_listed() {
     let args = format!("{SMALL} --ranks 8 --tp 2 --pp 2 --micro-batches 2 --zero 3 -o out/step");
     let output = generate(folder.path(), &args);
     assert!(output.status.success(), "{output:?}");
-    let text = std::fs::read_to_string(folder.path().join("out/step.comm_groups.json")).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("out/step.groups.json")).unwrap();
     let groups = CommGroups::parse("groups", &text, Some(8)).unwrap().value;
     // 4 tensor-parallel and 4 data-parallel pairs.
     assert_eq!(groups.groups.len(), 8);

@@ -6,12 +6,18 @@ use std::time::{Duration, Instant};
 
 use clap::builder::BoolishValueParser;
 
+use super::insight::{InsightArgs, Sinks};
 use crate::report::astra as lines;
+use crate::report::insight::explain;
 use crate::testbed::exit;
+use crate::testbed::model::insight::explain::Explanation;
 use crate::testbed::model::{Backend, Inputs, Options, Outcome};
 
 /// Events between two looks at the clock for `--progress`.
 const STRIDE: u64 = 1 << 20;
+
+/// Events between two writes of what was seen.
+const WATCHED_STRIDE: u64 = 1 << 14;
 
 /// Which of ASTRA-sim's two binaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -76,6 +82,8 @@ pub struct Args {
     /// One JSON object on stdout instead of ASTRA-sim's lines.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    insight: InsightArgs,
 }
 
 /// Runs the simulation; 0 if every rank is through.
@@ -105,7 +113,7 @@ fn simulate(args: &Args) -> Result<i32, String> {
         return Err("--strict: the warnings above are errors".into());
     }
     let (npus, cautions) = (inputs.npus, std::mem::take(&mut inputs.cautions));
-    let outcome = play(inputs, args.progress)?;
+    let (outcome, explanation) = play(inputs, args)?;
     if outcome.stalled_ranks > 0 {
         let what = format!(
             "{} ranks went on from a node without work while nothing else ran; ASTRA-sim would hang",
@@ -117,8 +125,11 @@ fn simulate(args: &Args) -> Result<i32, String> {
         }
     }
     match args.json {
-        true => super::print(&lines::json(npus, &outcome, &cautions)),
+        true => super::print(&lines::json(npus, &outcome, &cautions, explanation.as_ref())),
         false => super::print(&lines::text(&outcome)),
+    }
+    if let Some(explanation) = explanation.filter(|_| !args.json) {
+        super::print_error(&explain::text(&explanation));
     }
     if outcome.finished.len() == npus as usize {
         return Ok(exit::OK);
@@ -127,13 +138,22 @@ fn simulate(args: &Args) -> Result<i32, String> {
     Ok(exit::DEADLINE)
 }
 
-fn play(inputs: Inputs, progress: bool) -> Result<Outcome, String> {
+fn play(inputs: Inputs, args: &Args) -> Result<(Outcome, Option<Explanation>), String> {
     let Inputs {
         npus, mut simulation, ..
     } = inputs;
     let (start, mut said) = (Instant::now(), Instant::now());
-    while simulation.run(STRIDE).map_err(|error| error.to_string())? {
-        if progress && said.elapsed() > Duration::from_millis(500) {
+    let mut sinks = Sinks::create(&args.insight, npus)?;
+    let stride = match args.insight.watch() {
+        Some(options) => {
+            simulation.watch(options);
+            WATCHED_STRIDE
+        }
+        None => STRIDE,
+    };
+    while simulation.run(stride).map_err(|error| error.to_string())? {
+        sinks.take(&mut simulation)?;
+        if args.progress && said.elapsed() > Duration::from_millis(500) {
             said = Instant::now();
             super::print_error(&lines::progress(
                 npus,
@@ -144,7 +164,9 @@ fn play(inputs: Inputs, progress: bool) -> Result<Outcome, String> {
             ));
         }
     }
-    Ok(simulation.outcome())
+    sinks.finish(&mut simulation)?;
+    let explanation = args.insight.explain.then(|| simulation.explain()).flatten();
+    Ok((simulation.outcome(), explanation))
 }
 
 fn options(args: &Args) -> Options {

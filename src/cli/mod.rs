@@ -3,7 +3,7 @@
 //! * [`run`]: play a scenario. [`check`], [`plan`], [`schema`]: look at one without playing it.
 //! * [`runs`], [`show`], [`diff`], [`gate`]: what was stored, compared. [`tag`], [`prune`], [`export`]:
 //!   the store itself. [`clean`]: undo what a killed run left.
-//! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries.
+//! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries; [`insight`]: what its time went to.
 //! * [`workload`]: traces: look into them, convert them, generate them.
 //! * [`placement`]: jobs on tori in virtual time, played by `genie run` too.
 //! * [`rank`]: one rank's process, started by `genie run`.
@@ -14,6 +14,7 @@ pub mod clean;
 pub mod diff;
 pub mod export;
 pub mod gate;
+pub mod insight;
 pub mod placement;
 pub mod plan;
 pub mod prune;
@@ -99,7 +100,7 @@ pub fn main() -> u8 {
         Command::Plan(args) => plan::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Runs(args) => found(runs::run(&args)),
-        Command::Show(args) => found(show::run(&args)),
+        Command::Show(args) => show::run(&args),
         Command::Astra(args) => astra::run(*args),
         Command::Diff(args) => diff::run(&args),
         Command::Gate(args) => gate::run(&args),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::scenario::plan::{FabricKind, Link, Node, NodeKind, OpPlan, Plan};
+use crate::scenario::plan::{FabricKind, Link, Node, NodeKind, OpPlan, Plan, TracePlan};
 use crate::scenario::units::Bytes;
 use crate::scenario::{self, planner};
 
@@ -81,6 +81,7 @@ pub fn text(plan: &Plan) -> String {
     }
     out += &communicators(plan);
     out += &section("steps, expected times without software", &step_table(plan));
+    out += &traces(plan);
     for caution in &plan.cautions {
         out += &format!("\ncaution: {caution}\n");
     }
@@ -264,6 +265,30 @@ fn communicators(plan: &Plan) -> String {
     named.map(line).collect()
 }
 
+/// What traces amount to in one iteration.
+fn traces(plan: &Plan) -> String {
+    let line = |trace: &TracePlan| {
+        let modelled = match trace.modelled_collectives {
+            0 => String::new(),
+            count => format!(" ({count} more within scale-up domains, modelled)"),
+        };
+        format!(
+            "\ntrace {}: {}, {} of compute, {}{modelled}, {}, {} of payload\n",
+            trace.name,
+            count(trace.nodes as usize, "node"),
+            time(trace.compute_s),
+            count(trace.collectives as usize, "collective"),
+            count(trace.messages as usize, "message"),
+            bytes(trace.payload_bytes as f64),
+        )
+    };
+    plan.ops
+        .iter()
+        .filter_map(|op| op.trace.as_deref())
+        .map(line)
+        .collect()
+}
+
 fn step_table(plan: &Plan) -> Table {
     let header = [
         "#",
@@ -304,10 +329,14 @@ fn step(plan: &Plan, number: usize, op: &OpPlan) -> [String; 10] {
     let communicator = &plan.communicators[op.op.communicator as usize];
     [
         number.to_string(),
-        op.op.collective.to_string(),
-        op.op.algorithm.to_string(),
+        op.trace
+            .as_ref()
+            .map_or(op.op.collective.to_string(), |_| "trace".into()),
+        op.trace
+            .as_ref()
+            .map_or(op.op.algorithm.to_string(), |trace| trace.name.clone()),
         communicator.name.clone(),
-        Bytes(op.op.bytes).to_string(),
+        Bytes(op.trace.as_ref().map_or(op.op.bytes, |trace| trace.payload_bytes)).to_string(),
         op.warmup.to_string(),
         op.iterations.to_string(),
         expected.seconds.map_or("-".into(), time),

@@ -1,12 +1,15 @@
 //! `genie show`: the report of a stored run, the same as `genie run` printed.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
+use crate::report::played::Timeline;
 use crate::report::style::Style;
 use crate::report::{json, terminal};
-use crate::results::Store;
 use crate::results::store::StoreError;
+use crate::results::{Run, Store, iterations};
+use crate::testbed::exit;
 
 /// Shows a stored run.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,13 +23,49 @@ pub struct ShowArgs {
     /// Print one JSON object instead of the table.
     #[arg(long)]
     pub json: bool,
+    /// Write the iterations of all ranks as a timeline that ui.perfetto.dev opens, instead of the table.
+    #[arg(long, value_name = "FILE.json", conflicts_with = "json")]
+    pub timeline: Option<PathBuf>,
 }
 
-/// Prints the report on stdout.
-///
-/// # Errors
-/// [`StoreError`]: no such run, several, or a damaged one; all exit with code 2.
-pub fn run(args: &ShowArgs) -> Result<(), StoreError> {
+/// Prints the report on stdout, or writes the timeline; gives the exit code.
+pub fn run(args: &ShowArgs) -> i32 {
+    match &args.timeline {
+        None => super::found(show(args)),
+        Some(file) => match Store::new(&args.results).open(&args.run) {
+            Ok((folder, run)) => write_timeline(&folder, &run, file),
+            Err(error) => super::found(Err(error)),
+        },
+    }
+}
+
+/// Writes the timeline of a run, a piece at a time.
+fn write_timeline(folder: &Path, run: &Run, file: &Path) -> i32 {
+    let written = File::create(file).and_then(|created| {
+        let (mut out, mut timeline) = (BufWriter::new(created), Timeline::new(run));
+        let (mut found, mut failed) = (Vec::new(), None);
+        iterations::each(folder, run, &mut found, |iteration| {
+            timeline.show(iteration);
+            let wrote = out.write_all(timeline.take().as_bytes());
+            failed = failed.take().or(wrote.err());
+        });
+        for damage in found {
+            super::print_error(&format!("warning: {damage}\n"));
+        }
+        failed.map_or(Ok(()), Err)?;
+        out.write_all(timeline.finish().as_bytes())?;
+        out.flush()
+    });
+    match written {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            super::complain(&format!("cannot write `{}`: {error}", file.display()));
+            exit::USAGE
+        }
+    }
+}
+
+fn show(args: &ShowArgs) -> Result<(), StoreError> {
     let store = Store::new(&args.results);
     let (folder, run) = store.open(&args.run)?;
     let mut out = io::stdout().lock();
@@ -49,8 +88,9 @@ mod tests {
             run: "latest".into(),
             results: results.path().into(),
             json: false,
+            timeline: None,
         };
-        let error = run(&args).unwrap_err();
+        let error = show(&args).unwrap_err();
         assert!(error.to_string().starts_with("there are no runs in "), "{error}");
         assert!(error.help().contains("--results"), "{}", error.help());
     }

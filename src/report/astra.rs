@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use crate::testbed::model::insight::explain::Explanation;
 use crate::testbed::model::outcome::{Finished, Outcome, Stuck};
 use crate::workload::graph::Class;
 
@@ -84,6 +85,8 @@ struct Json<'a> {
     messages: u64,
     events: u64,
     warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<&'a Explanation>,
 }
 
 #[derive(Serialize)]
@@ -106,7 +109,7 @@ struct JsonStuck {
 }
 
 /// Everything as one JSON object.
-pub fn json(npus: u32, outcome: &Outcome, warnings: &[String]) -> String {
+pub fn json(npus: u32, outcome: &Outcome, warnings: &[String], explanation: Option<&Explanation>) -> String {
     let rank = |finished: &Finished| {
         let of = |class| {
             finished
@@ -139,6 +142,7 @@ pub fn json(npus: u32, outcome: &Outcome, warnings: &[String]) -> String {
         messages: outcome.messages,
         events: outcome.events,
         warnings,
+        explanation,
     };
     serde_json::to_string(&json).expect("numbers and texts are JSON") + "\n"
 }

@@ -2,7 +2,7 @@
 //! written. Widths are fixed by the plan before the first row, so rows can be printed as they come.
 
 use crate::network::message::Rank;
-use crate::results::summary::{Row, has_root, name_of};
+use crate::results::summary::{Row, TRACE, has_root, name_of};
 use crate::scenario::plan::Plan;
 use crate::system::op::Algorithm;
 
@@ -87,9 +87,16 @@ impl Layout {
     fn with(plan: &Plan, columns: &[Column], short_names: bool) -> Layout {
         let width = |column: &Column| {
             let cells = plan.ops.iter().map(|op| match column {
-                Column::Size | Column::Count => op.op.bytes.to_string(),
+                Column::Size | Column::Count => {
+                    let bytes = op.trace.as_ref().map_or(op.op.bytes, |trace| trace.payload_bytes);
+                    bytes.to_string()
+                }
+                Column::Op if op.trace.is_some() => TRACE.into(),
                 Column::Op => name_of(&op.op.collective),
-                Column::Algorithm => algorithm(op.op.algorithm, short_names),
+                Column::Algorithm => match &op.trace {
+                    Some(trace) => trace.name.clone(),
+                    None => algorithm(op.op.algorithm, short_names),
+                },
                 Column::Type => name_of(&op.op.dtype),
                 _ => String::new(),
             });
@@ -140,8 +147,11 @@ impl Layout {
             Column::Type => name_of(&row.dtype),
             Column::Redop => row.redop.as_ref().map_or_else(|| "none".into(), name_of),
             Column::Root => dash(row.root.map(|root: Rank| root.to_string())),
-            Column::Op => name_of(&row.op),
-            Column::Algorithm => algorithm(row.algorithm, self.short_names),
+            Column::Op => row.title(),
+            Column::Algorithm => match &row.trace {
+                Some(name) => name.clone(),
+                None => algorithm(row.algorithm, self.short_names),
+            },
             Column::Ranks => row.ranks.to_string(),
             Column::Min => dash(time(|time| time.min)),
             Column::P50 => dash(time(|time| time.p50)),

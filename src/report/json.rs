@@ -7,6 +7,7 @@ use crate::event::{Calibration, RankLoss, RankSummary};
 use crate::results::run::Stage;
 use crate::results::statistics::Times;
 use crate::results::summary::{Row, name_of};
+use crate::results::trace::TraceReport;
 use crate::results::{Environment, Run, RunId, State, tables};
 
 /// The whole object.
@@ -73,6 +74,10 @@ struct Op<'a> {
     wrong: Option<u64>,
     expected_us: Option<f64>,
     cautions: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<&'a TraceReport>,
 }
 
 /// Always an object, so that programs need no case for operations that no rank finished.
@@ -124,7 +129,7 @@ fn report<'a>(run: &'a Run, results_dir: Option<&std::path::Path>) -> Report<'a>
         reason: manifest.reason.as_deref(),
         exit_code: manifest.exit_code,
         cautions: &manifest.cautions,
-        ops: run.rows.iter().map(op).collect(),
+        ops: run.rows.iter().map(|row| op(run, row)).collect(),
         dilation: plan.dilation,
         verified: plan.testbed.verify,
         out_of_bounds: run.wrong(),
@@ -156,10 +161,10 @@ fn status(run: &Run) -> &'static str {
     }
 }
 
-fn op(row: &Row) -> Op<'_> {
+fn op<'a>(run: &'a Run, row: &'a Row) -> Op<'a> {
     let time = |pick: fn(Times) -> f64| row.time.map(pick);
     Op {
-        op: name_of(&row.op),
+        op: row.title(),
         algorithm: name_of(&row.algorithm),
         ranks: row.ranks,
         bytes: row.bytes,
@@ -191,6 +196,8 @@ fn op(row: &Row) -> Op<'_> {
         wrong: row.wrong,
         expected_us: row.expected_us,
         cautions: row.cautions.iter().map(|caution| caution.text()).collect(),
+        name: row.trace.as_deref(),
+        trace: run.manifest.traces.iter().find(|trace| trace.op == row.index),
     }
 }
 

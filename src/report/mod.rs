@@ -3,6 +3,8 @@
 //!
 //! * [`terminal`]: the table; [`facts`] above it, its [`columns`]; [`progress`]: the bar on stderr.
 //! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run.
+//! * [`insight`]: what a simulation spent its time on. [`perfetto`]: timelines;
+//!   [`played`]: that of a stored run.
 //! * [`placement`]: policies compared.
 //! * [`astra`]: the lines of ASTRA-sim. [`workload`]: what is in a trace.
 //! * [`diff`]: runs compared. [`gate`]: a run judged. [`list`]: the list of runs. [`style`]: width and colour of an output.
@@ -12,11 +14,15 @@ pub mod columns;
 pub mod diff;
 pub mod facts;
 pub mod gate;
+pub mod insight;
 pub mod json;
 pub mod list;
 pub mod live;
+pub mod perfetto;
 pub mod placement;
+pub mod played;
 pub mod progress;
 pub mod style;
 pub mod terminal;
+pub mod trace;
 pub mod workload;

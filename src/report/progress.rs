@@ -97,6 +97,9 @@ fn weight(op: &OpPlan) -> u64 {
 
 /// `all-reduce ring 64 MiB`.
 fn words(op: &OpPlan) -> String {
+    if op.trace.is_some() {
+        return op.label();
+    }
     let (collective, algorithm) = (name_of(&op.op.collective), name_of(&op.op.algorithm));
     format!("{collective} {algorithm} {}", Bytes(op.op.bytes))
 }

@@ -78,6 +78,11 @@ impl TableWriter {
     /// # Errors
     /// Those of `out`.
     pub fn tail(&self, out: &mut impl Write, run: &Run, folder: Option<&Path>) -> io::Result<()> {
+        for trace in &run.manifest.traces {
+            for line in super::trace::lines(trace) {
+                writeln!(out, "# {line}")?;
+            }
+        }
         if let Some(wrong) = run.wrong() {
             let verdict = if wrong == 0 { "OK" } else { "FAILED" };
             writeln!(out, "# Out of bounds values : {wrong} {verdict}")?;

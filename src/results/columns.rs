@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::scenario::plan::Plan;
+
 /// A column: name, type (`integer`, `number`, `text`, `boolean`), unit or "", meaning.
 pub type Column = (&'static str, &'static str, &'static str, &'static str);
 
@@ -113,6 +115,12 @@ pub const OPS: &[Column] = &[
         "the plan's expectation: modelled, not measured",
     ),
     ("cautions", "text", "", "names of cautions, separated by spaces"),
+    (
+        "trace",
+        "text",
+        "",
+        "name of a trace, whose `op` is `trace`; empty for collectives",
+    ),
 ];
 
 /// `iterations.csv`: one row per operation, iteration and rank.
@@ -195,6 +203,41 @@ pub const LINKS: &[Column] = &[
     ),
 ];
 
+/// `nodes.csv`: one row per node, measured iteration and rank of a trace; only where one is played.
+pub const NODES: &[Column] = &[
+    ("op", "integer", "", "`index` of ops.csv"),
+    ("rank", "integer", "", "rank"),
+    ("iteration", "integer", "", "measured iteration, from 0"),
+    ("node", "integer", "", "number of the node in its trace"),
+    ("name", "text", "", "its name there"),
+    (
+        "kind",
+        "text",
+        "",
+        "compute, send, receive or the collective; (scale-up) where it is only timed",
+    ),
+    ("lane", "text", "", "what it occupies: cpu, gpu, comm or none"),
+    (
+        "start_ns",
+        "integer",
+        "ns, real",
+        "start since the common start of all ranks",
+    ),
+    ("end_ns", "integer", "ns, real", "end, likewise"),
+    (
+        "bytes",
+        "integer",
+        "B",
+        "bytes of a message, or as nccl-tests counts a collective",
+    ),
+    (
+        "wait_ns",
+        "integer",
+        "ns, real",
+        "from the moment when nothing held it up any more to its start",
+    ),
+];
+
 /// A file of a run folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -220,14 +263,14 @@ pub struct ColumnEntry {
     pub what: String,
 }
 
-/// All files of a run folder.
-pub fn files() -> Vec<FileEntry> {
+/// All files of the folder of a run of this plan.
+pub fn files(plan: &Plan) -> Vec<FileEntry> {
     let file = |name: &str, what: &str, columns: &[Column]| FileEntry {
         name: name.into(),
         what: what.into(),
         columns: columns.iter().map(entry).collect(),
     };
-    vec![
+    let mut files = vec![
         file("manifest.json", "what was run, where, and how it ended", &[]),
         file("scenario.toml", "the scenario as resolved", &[]),
         file("ops.csv", "one row per operation", OPS),
@@ -247,7 +290,12 @@ pub fn files() -> Vec<FileEntry> {
             "every event but progress, one JSON object per line",
             &[],
         ),
-    ]
+    ];
+    if plan.ops.iter().any(|op| op.trace.is_some()) {
+        let what = "one row per node, iteration and rank of a trace";
+        files.push(file("nodes.csv", what, NODES));
+    }
+    files
 }
 
 fn entry(column: &Column) -> ColumnEntry {
@@ -272,7 +320,7 @@ mod tests {
     #[test]
     fn the_docs_list_every_column_as_it_is_here() {
         let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results.md")).unwrap();
-        for (name, kind, unit, what) in [OPS, ITERATIONS, RANKS, LINKS].concat() {
+        for (name, kind, unit, what) in [OPS, ITERATIONS, RANKS, LINKS, NODES].concat() {
             let line = format!("| `{name}` | {kind} | {unit} | {what} |");
             assert!(docs.contains(&line), "docs/results.md should have: {line}");
         }

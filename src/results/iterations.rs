@@ -9,19 +9,29 @@ use super::run::Run;
 /// Nominal microseconds of each measured iteration, for each operation of the plan; what cannot be
 /// read is left out and told in `found`.
 pub fn read(folder: &Path, run: &Run, found: &mut Vec<String>) -> Vec<Vec<f64>> {
+    let mut ops = vec![Op::default(); run.manifest.plan.ops.len()];
+    each(folder, run, found, |iteration| ops[iteration.op].take(iteration));
+    let dilation = run.manifest.plan.dilation;
+    ops.iter().map(|op| op.times_us(dilation)).collect()
+}
+
+/// Shows every measured iteration of every rank, as stored; what cannot be read is left out and told
+/// in `found`.
+pub fn each(folder: &Path, run: &Run, found: &mut Vec<String>, mut show: impl FnMut(&Iteration)) {
     let manifest = &run.manifest;
-    let mut ops = vec![Op::default(); manifest.plan.ops.len()];
     let Some(text) = reader::file(folder, "iterations.csv", manifest, found) else {
-        return vec![Vec::new(); ops.len()];
+        return;
     };
     let whole = text.rfind('\n').map_or(0, |end| end + 1);
     let (mut wrong, mut first_wrong) = (0, 0);
     for (number, line) in text[..whole].lines().enumerate().skip(1) {
-        let taken = Line::parse(line.as_bytes()).is_some_and(|line| {
+        let taken = Iteration::parse(line.as_bytes()).is_some_and(|line| {
             let planned = manifest.plan.ops.get(line.op).map(|op| op.iterations as usize);
-            let fits = planned.is_some_and(|planned| line.iteration < planned);
+            let ranks = manifest.plan.ranks.len();
+            let fits =
+                planned.is_some_and(|planned| line.iteration < planned && (line.rank as usize) < ranks);
             if fits {
-                ops[line.op].take(&line);
+                show(&line);
             }
             fits
         });
@@ -35,25 +45,32 @@ pub fn read(folder: &Path, run: &Run, found: &mut Vec<String>) -> Vec<Vec<f64>> 
             "{wrong} lines of iterations.csv are left out, line {first_wrong} first: not an iteration of the plan"
         ));
     }
-    ops.iter().map(|op| op.times_us(manifest.plan.dilation)).collect()
 }
 
-/// A line: operation, iteration, start and end in real nanoseconds. The rank is not needed.
-struct Line {
-    op: usize,
-    iteration: usize,
-    start_ns: u64,
-    end_ns: u64,
+/// An iteration of a rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Iteration {
+    /// The operation's place in the plan.
+    pub op: usize,
+    /// Measured iteration, from 0.
+    pub iteration: usize,
+    /// Whose.
+    pub rank: u32,
+    /// Start since the common start of all ranks, real ns.
+    pub start_ns: u64,
+    /// End, likewise.
+    pub end_ns: u64,
 }
 
-impl Line {
-    fn parse(line: &[u8]) -> Option<Line> {
+impl Iteration {
+    fn parse(line: &[u8]) -> Option<Iteration> {
         let mut fields = line.split(|byte| *byte == b',').map(number);
         let (op, iteration) = (fields.next()??, fields.next()??);
-        let _rank = fields.next()??;
-        Some(Line {
+        let rank = fields.next()??;
+        Some(Iteration {
             op: op as usize,
             iteration: iteration as usize,
+            rank: rank.try_into().ok()?,
             start_ns: fields.next()??,
             end_ns: fields.next()??,
         })
@@ -79,7 +96,7 @@ struct Op {
 }
 
 impl Op {
-    fn take(&mut self, line: &Line) {
+    fn take(&mut self, line: &Iteration) {
         if self.ends.len() <= line.iteration {
             self.ends.resize(line.iteration + 1, (0, 0));
         }

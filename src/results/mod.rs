@@ -25,6 +25,7 @@ pub mod statistics;
 pub mod store;
 pub mod summary;
 pub mod tables;
+pub mod trace;
 
 pub use environment::Environment;
 pub use recorder::Recorder;

@@ -11,7 +11,7 @@ use super::digest::{self, Digest, Hasher};
 use super::durable;
 use super::run::{Manifest, Run};
 use super::tables;
-use crate::event::{Event, OpRecord};
+use crate::event::{Event, OpRecord, TracePlayed};
 
 /// Consumes the events of a run: keeps the [`Run`] up to date and its folder too.
 #[derive(Debug)]
@@ -112,6 +112,8 @@ struct Folder {
     ops: Log,
     iterations: Log,
     links: Log,
+    /// Only where a trace is played.
+    nodes: Option<Log>,
 }
 
 /// A file that is appended to.
@@ -132,13 +134,18 @@ impl Folder {
             ops: Log::create(path, "ops.csv", &columns::header(columns::OPS))?,
             iterations: Log::create(path, "iterations.csv", &columns::header(columns::ITERATIONS))?,
             links: Log::create(path, "links.csv", &columns::header(columns::LINKS))?,
+            nodes: match manifest.plan.ops.iter().any(|op| op.trace.is_some()) {
+                true => Some(Log::create(path, "nodes.csv", &columns::header(columns::NODES))?),
+                false => None,
+            },
             path: path.into(),
         })
     }
 
     fn write(&mut self, run: &mut Run, event: &Event) -> Result<(), FolderError> {
         match event {
-            Event::Progress { .. } => return Ok(()),
+            Event::Progress { .. } | Event::TraceModelled { .. } => return Ok(()),
+            Event::TracePlayed(played) => return self.write_nodes(played),
             Event::OpFinished(record) => self.write_op(run, record)?,
             Event::LinkCounters(_) => self.links.append(&tables::link_total_lines(run))?,
             _ => {}
@@ -162,7 +169,7 @@ impl Folder {
             &self.links,
         ];
         let mut digests = BTreeMap::from([("ranks.csv".to_owned(), Digest::of(ranks.as_bytes()))]);
-        for log in logs {
+        for log in logs.into_iter().chain(&self.nodes) {
             digests.insert(log.name(), log.finish()?);
         }
         run.manifest.digests = digests;
@@ -188,6 +195,13 @@ impl Folder {
         };
         let line = serde_json::to_string(&lean).map_err(failed)? + "\n";
         self.events.append(&line)
+    }
+
+    fn write_nodes(&mut self, played: &TracePlayed) -> Result<(), FolderError> {
+        match &mut self.nodes {
+            Some(nodes) => nodes.append(&tables::node_lines(played)),
+            None => Ok(()),
+        }
     }
 
     /// Raw times first: `ops.csv` never has a row whose iterations are missing.

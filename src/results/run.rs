@@ -10,7 +10,8 @@ use super::digest::Digest;
 use super::environment::Environment;
 use super::run_id::RunId;
 use super::summary::Row;
-use crate::event::{Calibration, Event, LinkCount, RankLoss, RankSummary, Status};
+use super::trace::{Gathered, TraceReport};
+use crate::event::{Calibration, Event, LinkCount, RankLoss, RankSummary, Status, TraceModel};
 use crate::scenario::plan::Plan;
 
 /// The format of run folders that this genie writes; it reads all up to this.
@@ -29,6 +30,10 @@ pub struct Run {
     pub links: Vec<LinkCount>,
     /// Cautions that events carried; [`Manifest::cautions`] has all.
     said: Vec<String>,
+    /// What ranks have said of the trace that is being played.
+    gathered: Gathered,
+    /// What the model said of it.
+    model: Option<(usize, Option<TraceModel>)>,
 }
 
 /// What `manifest.json` holds.
@@ -69,6 +74,9 @@ pub struct Manifest {
     /// Which of several repetitions this is; `None` for a run that was not repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition: Option<Repetition>,
+    /// Traces that were played, measured beside modelled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<TraceReport>,
     /// Digests of the other files, once the run is over and all of it is stored.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, Digest>,
@@ -152,9 +160,10 @@ impl Run {
             lost_links: Vec::new(),
             environment,
             repetition: None,
+            traces: Vec::new(),
             digests: BTreeMap::new(),
             manifest_sha256: None,
-            files: super::columns::files(),
+            files: super::columns::files(&plan),
             plan,
         };
         Run::read(manifest)
@@ -168,6 +177,8 @@ impl Run {
             ranks: Vec::new(),
             links: Vec::new(),
             said: Vec::new(),
+            gathered: Gathered::default(),
+            model: None,
         }
     }
 
@@ -189,7 +200,10 @@ impl Run {
             Event::OpFinished(record) => {
                 let cores = manifest.environment.usable_cores;
                 self.rows.extend(Row::of(&manifest.plan, cores, record));
+                self.report_trace(record.op);
             }
+            Event::TracePlayed(played) => self.gathered.add(played),
+            Event::TraceModelled { op, model } => self.model = Some((*op, model.clone())),
             Event::RankLost(loss) => manifest.lost_ranks.push(loss.clone()),
             Event::LinkLost { link, .. } => manifest.lost_links.push(link.clone()),
             Event::Caution { text } => self.said.push(text.clone()),
@@ -207,6 +221,23 @@ impl Run {
                 manifest.exit_code = Some(*exit_code);
                 self.draw_cautions();
             }
+        }
+    }
+
+    /// A trace is over: its nodes are summed up and let go.
+    fn report_trace(&mut self, op: usize) {
+        let gathered = std::mem::take(&mut self.gathered);
+        let model = self.model.take().filter(|(of, _)| *of == op);
+        let plan = &self.manifest.plan;
+        let trace = plan.ops.get(op).and_then(|planned| planned.trace.as_ref());
+        let time = self
+            .rows
+            .last()
+            .filter(|row| row.index == op)
+            .and_then(|row| row.time);
+        if let (Some(trace), Some(time), Some((_, model))) = (trace, time, model) {
+            let report = gathered.report(op, &trace.name, time.p50, plan.dilation, model.as_ref());
+            self.manifest.traces.push(report);
         }
     }
 

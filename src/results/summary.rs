@@ -11,12 +11,15 @@ pub use crate::scenario::plan::payload_limit;
 use crate::scenario::plan::{Network, OpPlan, Plan};
 use crate::system::op::{Algorithm, Collective, DataType, ReduceOp};
 
+/// What stands in place of a collective's name in the row of a trace.
+pub const TRACE: &str = "trace";
+
 /// One operation at one size, measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// Index into the plan's operations.
     pub index: usize,
-    /// Which collective.
+    /// Which collective; of a trace, a barrier stands here: see [`Row::title`].
     pub op: Collective,
     /// By which algorithm.
     pub algorithm: Algorithm,
@@ -24,7 +27,7 @@ pub struct Row {
     pub communicator: String,
     /// Ranks of the communicator.
     pub ranks: u32,
-    /// Size as nccl-tests counts it, bytes.
+    /// Size as nccl-tests counts it, bytes; of a trace, payload that all ranks send in an iteration.
     pub bytes: u64,
     /// The count argument of the call, elements: of one block for collectives made of blocks.
     pub count: u64,
@@ -68,9 +71,19 @@ pub struct Row {
     pub expected_us: Option<f64>,
     /// Why the row is to be read with care.
     pub cautions: Vec<RowCaution>,
+    /// Name of the trace that was played in place of a collective.
+    pub trace: Option<String>,
 }
 
 impl Row {
+    /// The collective's name; `trace` for a trace.
+    pub fn title(&self) -> String {
+        match self.trace {
+            Some(_) => TRACE.into(),
+            None => name_of(&self.op),
+        }
+    }
+
     /// What `record` says of its operation on a machine with `cores` usable cores. `None` when the
     /// plan has no such operation.
     pub fn of(plan: &Plan, cores: u32, record: &OpRecord) -> Option<Row> {
@@ -92,7 +105,10 @@ impl Row {
             algorithm: op.algorithm,
             communicator: communicator.name.clone(),
             ranks,
-            bytes: op.bytes,
+            bytes: planned
+                .trace
+                .as_ref()
+                .map_or(op.bytes, |trace| trace.payload_bytes),
             count: count(op.collective, op.bytes, op.dtype, ranks),
             dtype: op.dtype,
             redop: reduces(op.collective).then_some(op.redop),
@@ -114,6 +130,7 @@ impl Row {
             wrong: (!record.wrong.is_empty()).then(|| record.wrong.iter().sum()),
             expected_us: planned.expected.seconds.map(|seconds| seconds * 1e6),
             cautions: Vec::new(),
+            trace: planned.trace.as_ref().map(|trace| trace.name.clone()),
         };
         row.cautions = RowCaution::of(&row, plan, cores);
         Some(row)

@@ -6,9 +6,10 @@ use super::cautions::RowCaution;
 use super::csv;
 use super::run::Run;
 use super::statistics::Times;
-use super::summary::{Row, name_of, named};
-use crate::event::{LinkCount, OpRecord, RankSummary};
+use super::summary::{Row, TRACE, name_of, named};
+use crate::event::{LinkCount, OpRecord, RankSummary, TracePlayed};
 use crate::scenario::plan::{Link, Plan};
+use crate::system::op::Collective;
 
 /// A null is an empty field.
 fn opt<T: ToString>(value: Option<T>) -> String {
@@ -29,7 +30,7 @@ pub fn op_line(row: &Row) -> String {
     let cautions: Vec<String> = row.cautions.iter().map(name_of).collect();
     csv::line([
         row.index.to_string(),
-        name_of(&row.op),
+        row.title(),
         name_of(&row.algorithm),
         row.communicator.clone(),
         row.ranks.to_string(),
@@ -58,6 +59,7 @@ pub fn op_line(row: &Row) -> String {
         opt(row.wrong),
         opt_num(row.expected_us),
         cautions.join(" "),
+        row.trace.clone().unwrap_or_default(),
     ])
 }
 
@@ -82,7 +84,10 @@ pub fn op_row(header: &[String], record: &[String]) -> Result<Row, String> {
     let cautions = fields.text("cautions")?.split_whitespace();
     Ok(Row {
         index: fields.value("index")?,
-        op: fields.name("op")?,
+        op: match fields.text("op")? {
+            TRACE => Collective::Barrier,
+            _ => fields.name("op")?,
+        },
         algorithm: fields.name("algorithm")?,
         communicator: fields.text("communicator")?.to_owned(),
         ranks: fields.value("ranks")?,
@@ -111,6 +116,7 @@ pub fn op_row(header: &[String], record: &[String]) -> Result<Row, String> {
         wrong: fields.null("wrong")?,
         expected_us: fields.null("expected_us")?,
         cautions: cautions.filter_map(named::<RowCaution>).collect(),
+        trace: fields.added("trace")?,
     })
 }
 
@@ -213,6 +219,30 @@ fn rank_line(run: &Run, rank: u32) -> String {
         opt(summary.map(|s| s.context_switches[1])),
         opt(lost.map(|loss| &loss.what)),
     ])
+}
+
+/// The lines of `nodes.csv` for one rank.
+pub fn node_lines(played: &TracePlayed) -> String {
+    let lines = played
+        .times
+        .iter()
+        .filter_map(|[iteration, node, start, end, wait]| {
+            let label = played.labels.get(*node as usize)?;
+            Some(csv::line([
+                played.op.to_string(),
+                played.rank.to_string(),
+                iteration.to_string(),
+                label.id.to_string(),
+                label.name.clone(),
+                label.kind.clone(),
+                label.lane.clone(),
+                start.to_string(),
+                end.to_string(),
+                label.bytes.to_string(),
+                wait.to_string(),
+            ]))
+        });
+    lines.collect()
 }
 
 /// The lines of `links.csv` for one operation.

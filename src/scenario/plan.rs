@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::network::message::{CommunicatorId, Rank};
 use crate::scenario::units::{Bandwidth, Bytes, Duration};
 use crate::system::op::Op;
+use crate::workload::trace::Recipe;
 
 /// Everything that a run needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -210,6 +211,46 @@ pub struct OpPlan {
     /// Payload bytes that one iteration puts on each link: `[link][direction]`, direction 0 from
     /// `ends[0]` to `ends[1]`. Equal-cost paths are charged in equal parts.
     pub link_bytes: Vec<[f64; 2]>,
+    /// Not a collective but a trace: `op` is then a barrier of all ranks that stands in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<TracePlan>>,
+}
+
+impl OpPlan {
+    /// In words, as messages to people name it.
+    pub fn label(&self) -> String {
+        match &self.trace {
+            Some(trace) => format!("trace {}", trace.name),
+            None => self.op.label(),
+        }
+    }
+}
+
+/// A trace to be played, and what it amounts to in one iteration. Times are nominal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TracePlan {
+    /// Its name.
+    pub name: String,
+    /// How each rank comes by its part.
+    pub recipe: Recipe,
+    /// Pairs of ranks that exchange messages, the smaller first.
+    pub pairs: Vec<(Rank, Rank)>,
+    /// Nodes of all ranks.
+    pub nodes: u64,
+    /// Nodes of the rank that has the most.
+    pub most_nodes: u64,
+    /// Seconds of compute of the rank that computes longest.
+    pub compute_s: f64,
+    /// Collectives that go over the network: each counted once.
+    pub collectives: u64,
+    /// Collectives within scale-up domains, likewise: modelled, not played.
+    pub modelled_collectives: u64,
+    /// Messages between two ranks that no collective asked for.
+    pub messages: u64,
+    /// Payload bytes that all ranks send over the network.
+    pub payload_bytes: u64,
+    /// The longest of the repeated node records of a rank that is kept: iterations.
+    pub recorded_iterations: u32,
 }
 
 /// What an operation must take at least, by the plan's arithmetic. Modelled, never measured.

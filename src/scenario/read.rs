@@ -24,7 +24,7 @@ pub const SECTIONS: &[&str] = &[
 ];
 
 /// The kinds of traffic.
-pub const TRAFFIC: &[&str] = &["collective"];
+pub const TRAFFIC: &[&str] = &["collective", "trace"];
 
 /// Reads a scenario; `end` is where a missing key is reported.
 pub fn scenario(mut table: Table<'_>, end: Span) -> Result<Scenario, Vec<Diagnostic>> {
@@ -111,8 +111,9 @@ impl Reader {
             return Traffic::default();
         };
         let collective = self.sections(&mut kinds, "collective", "traffic.collective");
+        let trace = self.sections(&mut kinds, "trace", "traffic.trace");
         self.unknown(&kinds, TRAFFIC, "the kinds of traffic are");
-        Traffic { collective }
+        Traffic { collective, trace }
     }
 
     /// What is left in a table after all known keys were taken.

@@ -11,12 +11,18 @@ const GENERATIONS: u32 = 1 << (KEY_BITS - INDEX_BITS);
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     places: Vec<Place<T>>,
-    free: Vec<u32>,
+    /// A free place; [`NONE`]: there is none.
+    free: u32,
 }
+
+/// No place.
+const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Place<T> {
     generation: u32,
+    /// Another free place, if this one is.
+    next: u32,
     value: Option<T>,
 }
 
@@ -24,7 +30,7 @@ impl<T> Default for Slab<T> {
     fn default() -> Self {
         Slab {
             places: Vec::new(),
-            free: Vec::new(),
+            free: NONE,
         }
     }
 }
@@ -35,19 +41,22 @@ fn key(generation: u32, index: u32) -> u64 {
 
 impl<T> Slab<T> {
     /// Stores a value; its key is below 2^[`KEY_BITS`].
+    #[inline]
     pub(super) fn insert(&mut self, value: T) -> u64 {
-        if let Some(index) = self.free.pop() {
-            let place = &mut self.places[index as usize];
+        if let Some(place) = self.places.get_mut(self.free as usize) {
+            let index = std::mem::replace(&mut self.free, place.next);
             place.value = Some(value);
             return key(place.generation, index);
         }
         self.places.push(Place {
             generation: 0,
+            next: NONE,
             value: Some(value),
         });
         (self.places.len() - 1) as u64
     }
 
+    #[inline]
     pub(super) fn get(&self, key: u64) -> Option<&T> {
         let place = self.places.get(key as u32 as usize)?;
         place
@@ -56,6 +65,7 @@ impl<T> Slab<T> {
             .filter(|_| u64::from(place.generation) == key >> INDEX_BITS)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, key: u64) -> Option<&mut T> {
         let place = self.places.get_mut(key as u32 as usize)?;
         if u64::from(place.generation) != key >> INDEX_BITS {
@@ -72,8 +82,22 @@ impl<T> Slab<T> {
         }
         let value = place.value.take()?;
         place.generation = (place.generation + 1) % GENERATIONS;
-        self.free.push(index);
+        place.next = std::mem::replace(&mut self.free, index);
         Some(value)
+    }
+
+    /// Removes a value that nobody needs any more.
+    #[inline]
+    pub(super) fn discard(&mut self, key: u64) {
+        let index = key as u32;
+        if let Some(place) = self.places.get_mut(index as usize)
+            && u64::from(place.generation) == key >> INDEX_BITS
+            && place.value.is_some()
+        {
+            place.value = None;
+            place.generation = (place.generation + 1) % GENERATIONS;
+            place.next = std::mem::replace(&mut self.free, index);
+        }
     }
 
     /// Every value, in no meaningful order.

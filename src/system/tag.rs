@@ -19,6 +19,11 @@ pub fn tag(sequence: u64, chunk: u32, turn: u32) -> u64 {
     (sequence % (1 << 20)) << 44 | u64::from(chunk) << 24 | u64::from(turn)
 }
 
+/// The chunk of a message, by its tag.
+pub fn chunk_of(tag: u64) -> u32 {
+    (tag >> 24) as u32 & (MAX_CHUNKS - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,5 +33,6 @@ mod tests {
         assert_eq!(tag(1, 0, 0), 1 << 44);
         assert_eq!(tag(0, MAX_CHUNKS - 1, MAX_MESSAGES - 1), (1 << 44) - 1);
         assert_eq!(tag(1 << 20, 3, 4), tag(0, 3, 4), "sequence numbers wrap");
+        assert_eq!(chunk_of(tag(7, 3, MAX_MESSAGES - 1)), 3);
     }
 }

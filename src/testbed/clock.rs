@@ -52,6 +52,11 @@ impl Timers {
         Some(timer)
     }
 
+    /// Whether any timer runs.
+    pub fn pending(&self) -> bool {
+        !self.heap.is_empty()
+    }
+
     /// Timers fired so far.
     pub fn fired(&self) -> u64 {
         self.fired

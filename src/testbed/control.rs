@@ -7,10 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::event::RankSummary;
+use crate::event::{NodeLabel, NodeTime, RankSummary};
 use crate::network::message::Rank;
 use crate::scenario::plan::{Communicator, TcpOptions, Wait};
 use crate::system::op::Op;
+use crate::workload::trace::Recipe;
 
 /// Longest object accepted, bytes.
 pub const LONGEST: usize = 64 << 20;
@@ -85,6 +86,18 @@ pub struct Row {
     pub warmup: u32,
     /// Iterations that are measured.
     pub iterations: u32,
+    /// A trace is played in place of the operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceRow>,
+}
+
+/// A trace as a rank plays it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TraceRow {
+    /// How the rank comes by its part.
+    pub recipe: Recipe,
+    /// Of so many measured iterations, times of nodes are kept.
+    pub recorded: u32,
 }
 
 /// What a rank says.
@@ -137,6 +150,12 @@ pub struct Heartbeat {
     pub moved_bytes: u64,
     /// Ranks that it waits for, when it has been waiting for a while.
     pub waiting: Vec<Rank>,
+    /// The node of a trace in which it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Counts while a timer runs: computing is progress.
+    #[serde(default)]
+    pub timed: u64,
 }
 
 /// What a rank measured in a row.
@@ -154,6 +173,12 @@ pub struct RowDone {
     pub sent_bytes: u64,
     /// Elements found wrong, when verified.
     pub wrong: Option<u64>,
+    /// Nodes of a trace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<NodeLabel>,
+    /// When they were played.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<NodeTime>,
 }
 
 /// Writes one object.

@@ -18,12 +18,13 @@ use super::control::{Assignment, Heartbeat, Order, Report, RowDone};
 use super::exit;
 use super::fabric::Fabric;
 use super::fabric::emulated::real_rate;
+use super::forecast;
 use super::launch::local::Launch;
 use super::peers::peers;
 use super::stages::{Crew, Failure, Notice};
 use super::stolen::CpuTime;
 use super::store::{self, StoreAddress};
-use crate::event::{Event, OpRecord, RankSummary, Status};
+use crate::event::{Calibration, Event, OpRecord, RankSummary, Status, TracePlayed};
 use crate::network::message::Rank;
 use crate::scenario::plan::Plan;
 
@@ -50,6 +51,7 @@ pub struct Run<'a> {
     started: Instant,
     emit: &'a mut dyn FnMut(Event),
     fabric: Option<Fabric>,
+    calibration: Option<Calibration>,
     /// What the links had carried before any rank was started: calibration.
     carried_before: Vec<[u64; 2]>,
     /// (process, task that reaps it) of each rank.
@@ -83,6 +85,7 @@ pub fn run(plan: &Plan, run_id: &str, started: Instant, emit: &mut dyn FnMut(Eve
             started,
             emit,
             fabric: None,
+            calibration: None,
             carried_before: Vec::new(),
             children: Vec::new(),
             rows_done: 0,
@@ -247,6 +250,7 @@ impl<'a> Run<'a> {
         if self.plan.testbed.calibrate
             && let Some(calibration) = fabric.calibrate(self.plan).map_err(Failure::Fabric)?
         {
+            self.calibration = Some(calibration.clone());
             self.say(Event::Calibrated(calibration));
             self.stage("calibrated", String::new());
         }
@@ -381,6 +385,7 @@ impl<'a> Run<'a> {
         )
         .await?;
         let after = self.counted();
+        self.say_nodes(row, &mut rows);
         let mut record = record(row, true, rows, difference(&before, &after));
         record.stolen_share = CpuTime::now()
             .zip(cpu_before)
@@ -389,6 +394,24 @@ impl<'a> Run<'a> {
         self.rows_done += 1;
         self.say(Event::OpFinished(record));
         Ok(())
+    }
+
+    /// When the nodes of a trace were played, and what the model says of them.
+    fn say_nodes(&mut self, op: usize, rows: &mut [RowDone]) {
+        let Some(trace) = &self.plan.ops[op].trace else {
+            return;
+        };
+        for (rank, row) in (0..).zip(rows) {
+            let (labels, times) = (std::mem::take(&mut row.labels), std::mem::take(&mut row.times));
+            self.say(Event::TracePlayed(TracePlayed {
+                op,
+                rank,
+                labels,
+                times,
+            }));
+        }
+        let model = forecast::forecast(self.plan, &trace.recipe, self.calibration.as_ref());
+        self.say(Event::TraceModelled { op, model });
     }
 
     fn counted(&self) -> Vec<[u64; 2]> {
@@ -490,6 +513,10 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             op: o.op.clone(),
             warmup: o.warmup,
             iterations: o.iterations,
+            trace: o.trace.as_ref().map(|trace| super::control::TraceRow {
+                recipe: trace.recipe.clone(),
+                recorded: trace.recorded_iterations,
+            }),
         })
         .collect();
     let paced = |rate: crate::scenario::units::Bandwidth| (rate.bytes_per_second() / plan.dilation) as u64;

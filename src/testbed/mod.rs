@@ -12,6 +12,7 @@
 //! * [`capacity`]: whether the machine can hold the plan. `peers`: who connects with whom.
 //!   `stolen`: CPU time that a hypervisor took.
 //! * [`model`]: the same machines in virtual time, over the analytical network.
+//! * [`forecast`]: a trace that is played, in virtual time over the planned network.
 //! * [`exit`]: exit codes.
 
 pub mod capacity;
@@ -21,6 +22,7 @@ pub mod control;
 pub mod controller;
 pub mod exit;
 pub mod fabric;
+pub mod forecast;
 pub mod launch;
 pub mod model;
 mod peers;

@@ -35,5 +35,9 @@ pub fn peers(plan: &Plan) -> Vec<Vec<Rank>> {
         }
         seen.push(shape);
     }
+    for &(a, b) in plan.ops.iter().flat_map(|op| &op.trace).flat_map(|t| &t.pairs) {
+        sets[a as usize].insert(b);
+        sets[b as usize].insert(a);
+    }
     sets.into_iter().map(|set| set.into_iter().collect()).collect()
 }

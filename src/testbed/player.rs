@@ -19,6 +19,10 @@ use crate::system::npu::{Direction, Npu};
 use crate::system::op::{Algorithm, Collective, Op};
 use crate::system::payload;
 
+pub(super) mod pass;
+
+use pass::Pass;
+
 /// A wait longer than this is published, for "who waits for whom".
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -28,7 +32,9 @@ pub struct Status {
     row: AtomicU64,
     iterations: AtomicU64,
     moved: AtomicU64,
+    timed: AtomicU64,
     waiting: Mutex<Vec<Rank>>,
+    node: Mutex<Option<String>>,
     /// What is measured of the current row.
     pub record: Mutex<RowDone>,
     /// The run is over: the data thread returns at its next chance.
@@ -47,12 +53,17 @@ impl Status {
             iterations: self.iterations.load(Ordering::Relaxed),
             moved_bytes: self.moved.load(Ordering::Relaxed),
             waiting: self.waiting.lock().map(|w| w.clone()).unwrap_or_default(),
+            node: self.node.lock().map(|node| node.clone()).unwrap_or_default(),
+            timed: self.timed.load(Ordering::Relaxed),
         }
     }
 
-    fn publish_waiting(&self, ranks: Vec<Rank>) {
+    fn publish_waiting(&self, ranks: Vec<Rank>, node: Option<String>) {
         if let Ok(mut waiting) = self.waiting.lock() {
             *waiting = ranks;
+        }
+        if let Ok(mut place) = self.node.lock() {
+            *place = node;
         }
     }
 }
@@ -66,6 +77,9 @@ pub enum PlayError {
     /// The machine refused an operation.
     #[error("{0}")]
     Npu(String),
+    /// The rank's trace cannot be played.
+    #[error(transparent)]
+    Trace(#[from] crate::workload::trace::TraceError),
     /// The controller ended the run.
     #[error("the run was ended")]
     Ended,
@@ -96,6 +110,10 @@ pub struct Player {
     status: Arc<Status>,
     waiting_published: bool,
     next_node: NodeId,
+    /// Operations that have ended since somebody looked.
+    done: Vec<NodeId>,
+    /// The iteration of a trace that is being played.
+    pass: Option<Pass>,
     /// Real data of the operation in flight, and where its pending receives belong.
     buffers: HashMap<NodeId, Real>,
     receives: HashMap<MessageId, (Transfer, Combine)>,
@@ -128,6 +146,8 @@ impl Player {
             status,
             waiting_published: false,
             next_node: 0,
+            done: Vec::new(),
+            pass: None,
             buffers: HashMap::new(),
             receives: HashMap::new(),
         })
@@ -149,6 +169,7 @@ impl Player {
         let entry = &assignment.rows[row];
         self.status.row.store(row as u64 + 1, Ordering::Relaxed);
         self.status.iterations.store(0, Ordering::Relaxed);
+        let mut trace = self.load(row)?;
         self.run(&barrier(), 0)?;
         let member = assignment
             .communicators
@@ -172,7 +193,10 @@ impl Player {
                 (cpu, sent) = (cpu_seconds(), self.transport.totals().sent_bytes);
             }
             let start = monotonic_ns();
-            let wrong = self.run(&entry.op, u64::from(iteration))?;
+            let wrong = match &mut trace {
+                Some(trace) => self.run_trace(trace, iteration.checked_sub(entry.warmup))?,
+                None => self.run(&entry.op, u64::from(iteration))?,
+            };
             let end = monotonic_ns();
             self.record(|record| {
                 if iteration >= entry.warmup {
@@ -191,6 +215,10 @@ impl Player {
                 (record.cpu_s, record.sent_bytes) = (cpu_seconds() - cpu, sent_bytes);
             }
         });
+        if let Some(trace) = trace {
+            let (labels, times) = trace.records(assignment.origin_ns);
+            self.record(|record| (record.labels, record.times) = (labels, times));
+        }
         self.transport.sample_now();
         Ok(self
             .status
@@ -224,23 +252,31 @@ impl Player {
         self.npu
             .handle(Input::Issue { node, op: op.clone() }, monotonic_ns())
             .map_err(npu_error)?;
-        while !self.act(node)? {
-            let blocked = self.timers.may_block(monotonic_ns(), PATIENCE);
-            self.transport.poll(blocked)?;
-            let mut idle = true;
-            while let Some(completion) = self.transport.next_completion() {
-                idle = false;
-                self.complete(completion)?;
+        loop {
+            self.act()?;
+            if self.done.drain(..).any(|done| done == node) {
+                return Ok(self.check(node, op, iteration));
             }
-            while let Some(timer) = self.timers.due(monotonic_ns()) {
-                idle = false;
-                self.npu
-                    .handle(Input::TimerFired(timer), monotonic_ns())
-                    .map_err(npu_error)?;
-            }
-            self.account(idle && blocked == PATIENCE)?;
+            self.wait()?;
         }
-        Ok(self.check(node, op, iteration))
+    }
+
+    /// Waits until something happens, or for a while; tells the machine.
+    fn wait(&mut self) -> Result<(), PlayError> {
+        let blocked = self.timers.may_block(monotonic_ns(), PATIENCE);
+        self.transport.poll(blocked)?;
+        let mut idle = true;
+        while let Some(completion) = self.transport.next_completion() {
+            idle = false;
+            self.complete(completion)?;
+        }
+        while let Some(timer) = self.timers.due(monotonic_ns()) {
+            idle = false;
+            self.npu
+                .handle(Input::TimerFired(timer), monotonic_ns())
+                .map_err(npu_error)?;
+        }
+        self.account(idle && blocked == PATIENCE)
     }
 
     /// Publishes progress; after a long wait also who is waited for.
@@ -250,9 +286,12 @@ impl Player {
             .moved
             .store(totals.sent_bytes + totals.received_bytes, Ordering::Relaxed);
         if waited_long {
+            if self.timers.pending() {
+                self.status.timed.fetch_add(1, Ordering::Relaxed);
+            }
             self.publish_waiting();
         } else if std::mem::take(&mut self.waiting_published) {
-            self.status.publish_waiting(Vec::new());
+            self.status.publish_waiting(Vec::new(), None);
         }
         if self.status.ended.load(Ordering::Relaxed) {
             Err(PlayError::Ended)
@@ -275,12 +314,12 @@ impl Player {
         };
         let (from, to) = (of(Direction::Receive), of(Direction::Send));
         let ranks = if from.is_empty() { to } else { from };
-        self.status.publish_waiting(ranks.into_iter().collect());
+        let node = self.pass.as_ref().and_then(|pass| pass.describe(&awaited));
+        self.status.publish_waiting(ranks.into_iter().collect(), node);
     }
 
-    /// Carries out what the machine wants; `true` when `node` is done.
-    fn act(&mut self, node: NodeId) -> Result<bool, PlayError> {
-        let mut finished = false;
+    /// Carries out what the machine wants; `done` has the operations that are over.
+    fn act(&mut self) -> Result<(), PlayError> {
         while let Some(action) = self.npu.poll_action() {
             match action {
                 Action::Send(t) => {
@@ -301,7 +340,7 @@ impl Player {
                     let real = (delay as f64 * self.assignment.dilation) as u64;
                     self.timers.set(timer, monotonic_ns() + real);
                 }
-                Action::Done(done) => finished |= done == node,
+                Action::Done(done) => self.done.push(done),
                 Action::Memory { node, .. } => {
                     let why = format!("node {node} asks for remote memory, which only the model has");
                     return Err(PlayError::Npu(why));
@@ -311,7 +350,7 @@ impl Player {
                 self.complete(completion)?;
             }
         }
-        Ok(finished)
+        Ok(())
     }
 
     fn complete(&mut self, completion: Completion) -> Result<(), PlayError> {

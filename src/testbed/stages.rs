@@ -306,7 +306,7 @@ impl<'a> Crew<'a> {
         let moved = self
             .seats
             .iter()
-            .map(|s| s.heartbeat.moved_bytes + s.heartbeat.iterations)
+            .map(|s| s.heartbeat.moved_bytes + s.heartbeat.iterations + s.heartbeat.timed)
             .sum();
         if moved != self.moved {
             (self.moved, self.moved_at) = (moved, Instant::now());
@@ -371,10 +371,12 @@ impl<'a> Crew<'a> {
         let Some(row) = beat.row.and_then(|row| self.plan.ops.get(row)) else {
             return String::new();
         };
-        let (name, total) = (row.op.label(), u64::from(row.warmup + row.iterations));
+        let (name, total) = (row.label(), u64::from(row.warmup + row.iterations));
+        let node = beat.node.as_ref().map(|node| format!(", {node}"));
         format!(
-            "{name}, iteration {} of {total}",
-            (beat.iterations + 1).min(total)
+            "{name}, iteration {} of {total}{}",
+            (beat.iterations + 1).min(total),
+            node.unwrap_or_default()
         )
     }
 

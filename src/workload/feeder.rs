@@ -91,6 +91,11 @@ impl<P: Policy> Feeder<P> {
         &self.graph
     }
 
+    /// The graph, for others to keep.
+    pub fn shared_graph(&self) -> Arc<Graph> {
+        Arc::clone(&self.graph)
+    }
+
     /// Whether every node is over.
     pub fn is_over(&self) -> bool {
         self.left == 0
@@ -214,26 +219,21 @@ mod tests {
     fn children_of_nothing_wait_for_something_else_to_end() {
         let mut child = Node::new(2, "child", NodeKind::Comp);
         child.data_deps = vec![0];
-        let nodes = vec![
-            Node::new(0, "nothing", NodeKind::Invalid),
-            Node::new(1, "other", NodeKind::CommColl),
-            child,
-        ];
+        let nothing = Node::new(0, "nothing", NodeKind::Invalid);
         let rules = Rules {
             npus: 2,
             ..Rules::default()
         };
         let send = Node::new(1, "other", NodeKind::MemLoad).with("tensor_size", 8);
-        let nodes_without: Vec<Node> = vec![nodes[0].clone(), nodes[2].clone()];
         let graph = |nodes| Arc::new(Graph::new(0, nodes, &rules).unwrap());
         let mut waits = Feeder::new(
-            graph(vec![nodes[0].clone(), send, nodes[2].clone()]),
+            graph(vec![nothing.clone(), send, child.clone()]),
             Slots::default(),
         );
         assert_eq!(issue(&mut waits), [1]);
         waits.finish(1);
         assert_eq!(issue(&mut waits), [2]);
-        let mut alone = Feeder::new(graph(nodes_without), Slots::default());
+        let mut alone = Feeder::new(graph(vec![nothing, child]), Slots::default());
         assert_eq!(issue(&mut alone), [1], "ASTRA-sim would wait for ever");
         assert_eq!(alone.stalls, 1);
     }

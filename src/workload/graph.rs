@@ -223,6 +223,14 @@ impl Graph {
         &self.nodes
     }
 
+    /// The place of a node by its number.
+    pub fn place(&self, id: u64) -> Option<u32> {
+        self.nodes
+            .binary_search_by_key(&id, |node| node.id)
+            .ok()
+            .map(|at| at as u32)
+    }
+
     /// Nodes that wait for a node.
     pub fn children(&self, node: u32) -> &[u32] {
         let (from, to) = (self.first[node as usize], self.first[node as usize + 1]);
@@ -597,7 +605,7 @@ mod tests {
     fn what_cannot_be_executed_is_named() {
         assert_eq!(
             refused(vec![comp(1, &[2]), comp(2, &[3]), comp(3, &[1]), comp(4, &[3])]),
-            "these nodes wait for each other for ever: 2 `n2` -> 1 `n1` -> 3 `n3`"
+            "these nodes wait for each other for ever: 3 `n3` -> 2 `n2` -> 1 `n1`"
         );
         assert!(refused(vec![comp(1, &[7])]).contains("node 1 `n1` depends on node 7"));
         assert!(refused(vec![comp(1, &[]), comp(1, &[])]).contains("stands twice"));

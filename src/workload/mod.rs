@@ -6,6 +6,7 @@
 //! * [`json`]: the same as JSON. [`text`]: text workloads of ASTRA-sim 1.0 and SimAI.
 //! * [`msccl`]: MSCCL's algorithms as custom collectives. [`pytorch`]: traces of real jobs.
 //! * [`generate`]: traces of training steps, from shapes of models.
+//! * [`trace`]: what of a trace is played in real time, [`lanes`] what of that may begin now.
 //! * [`inspect`]: what is in traces and what is wrong with them. [`error`]: why a file was refused.
 
 pub mod chakra;
@@ -17,7 +18,9 @@ pub mod graph;
 pub mod groups;
 pub mod inspect;
 pub mod json;
+pub mod lanes;
 pub mod memory;
 pub mod msccl;
 pub mod pytorch;
 pub mod text;
+pub mod trace;

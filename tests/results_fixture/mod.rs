@@ -139,6 +139,7 @@ pub fn op(collective: Collective, algorithm: Algorithm, bytes: u64, link_bytes: 
             rounds: 6,
         },
         link_bytes: vec![[link_bytes; 2]; 4],
+        trace: None,
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Args {
     /// Ranks in all; those that no other parallelism takes are data-parallel.
     #[arg(long)]
     ranks: u32,
-    /// Traces are PREFIX.0.et, PREFIX.1.et, ...; groups go to PREFIX.comm_groups.json.
+    /// Traces are PREFIX.0.et, PREFIX.1.et, ...; groups go to PREFIX.groups.json.
     #[arg(long, short, value_name = "PREFIX", required_unless_present = "dry_run")]
     output: Option<PathBuf>,
     /// Print what the traces would amount to, and write nothing.
@@ -428,7 +428,7 @@ fn groups(prefix: &Path, emitter: &Emitter<'_>) -> Result<Option<PathBuf>, Refus
     if groups.groups.is_empty() {
         return Ok(None);
     }
-    let suffix = ".comm_groups.json";
+    let suffix = ".groups.json";
     file(prefix, suffix, |out| {
         io::Write::write_all(out, groups.to_json().as_bytes())
     })?;

@@ -9,6 +9,7 @@ use super::config::BlockKind;
 use super::matching::{MessageIndex, Messages};
 use super::queue::{EventQueue, Kind};
 use super::topology::{Dimension, MAX_NPUS, Topology};
+use super::world::Hop;
 
 /// Nothing.
 const NONE: u32 = u32::MAX;
@@ -103,6 +104,59 @@ impl Aware {
         }
     }
 
+    /// Its topology.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// How many links there are.
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Between whom a link is.
+    pub fn describe(&self, link: u32) -> String {
+        let Links {
+            dimension,
+            first,
+            per_rank,
+            ..
+        } = &self.dimensions[self.dimension_of(link)];
+        let (rank, port) = ((link - first) / per_rank, (link - first) % per_rank);
+        let from = dimension.coordinate(rank);
+        let moved = |coordinate: u32| rank - from * dimension.stride + coordinate * dimension.stride;
+        match (dimension.kind, port) {
+            (BlockKind::FullyConnected, goal) => format!("rank {rank} -> rank {}", moved(goal)),
+            (BlockKind::Switch, 0) => format!("rank {rank} -> switch"),
+            (BlockKind::Switch, _) => format!("switch -> rank {rank}"),
+            (BlockKind::Ring, 0) => format!("rank {rank} -> rank {}", moved((from + 1) % dimension.size)),
+            (BlockKind::Ring, _) => {
+                let before = (from + dimension.size - 1) % dimension.size;
+                format!("rank {rank} -> rank {}", moved(before))
+            }
+        }
+    }
+
+    /// Shows each link that a message goes over.
+    pub fn walk(&self, from: Rank, to: Rank, bytes: u64, mut visit: impl FnMut(Hop)) {
+        let mut at = from;
+        while at != to {
+            let (dimension, link, next) = self.hop(at, to);
+            let bandwidth = self.dimensions[dimension].dimension.bandwidth;
+            visit(Hop {
+                dimension,
+                link,
+                bytes,
+                taken: (bytes as f64 / bandwidth) as u64,
+            });
+            at = next;
+        }
+    }
+
+    fn dimension_of(&self, link: u32) -> usize {
+        self.dimensions.partition_point(|links| links.first <= link) - 1
+    }
+
     /// Sends a message on its way from where it is; `true` if it is where it belongs.
     pub fn forward(&mut self, messages: &mut Messages, queue: &mut EventQueue, index: MessageIndex) -> bool {
         let message = messages.get_mut(index);
@@ -139,7 +193,7 @@ impl Aware {
         }
         let message = messages.get(index);
         line.head = message.behind;
-        let d = self.dimensions.partition_point(|links| links.first <= link) - 1;
+        let d = self.dimension_of(link);
         self.transmit(queue, d, link, index, message.key.bytes);
     }
 

@@ -76,6 +76,21 @@ pub enum Expectation {
     Met,
 }
 
+/// What is to be told of a message that has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrived {
+    /// The sender.
+    pub source: Rank,
+    /// The receiver.
+    pub destination: Rank,
+    /// The sender's number for it.
+    pub send: u64,
+    /// The receiver's number for it, if it is expected.
+    pub receive: u64,
+    /// Whether it is.
+    pub expected: bool,
+}
+
 /// All messages that are sent, expected or both.
 #[derive(Debug)]
 pub struct Messages {
@@ -109,8 +124,7 @@ impl Messages {
             message.state = State::Both;
             return head;
         }
-        let index = self.insert(key, State::Sent);
-        self.messages[index as usize].send = token;
+        let index = self.insert(key, token, State::Sent);
         self.link(slot, hash, index);
         index
     }
@@ -120,8 +134,7 @@ impl Messages {
         let (slot, hash) = self.find(&key);
         let head = self.table[slot].head;
         if head == NONE || self.messages[head as usize].state == State::Expected {
-            let index = self.insert(key, State::Expected);
-            self.messages[index as usize].receive = token;
+            let index = self.insert(key, token, State::Expected);
             self.link(slot, hash, index);
             return Expectation::Pending;
         }
@@ -136,15 +149,23 @@ impl Messages {
         Expectation::Pending
     }
 
-    /// A message has reached its destination: it, and whether it was expected (then it is gone).
-    pub fn arrive(&mut self, index: MessageIndex) -> (Message, bool) {
-        let message = self.messages[index as usize];
-        if message.state == State::Both {
+    /// A message has reached its destination; if it was expected, it is gone.
+    #[inline]
+    pub fn arrive(&mut self, index: MessageIndex) -> Arrived {
+        let message = &mut self.messages[index as usize];
+        let expected = message.state == State::Both;
+        let arrived = Arrived {
+            source: message.key.source,
+            destination: message.key.destination,
+            send: message.send,
+            receive: message.receive,
+            expected,
+        };
+        message.state = State::Arrived;
+        if expected {
             self.remove(index);
-            return (message, true);
         }
-        self.messages[index as usize].state = State::Arrived;
-        (message, false)
+        arrived
     }
 
     /// A message.
@@ -177,11 +198,11 @@ impl Messages {
         (expected, sent)
     }
 
-    fn insert(&mut self, key: Key, state: State) -> MessageIndex {
+    fn insert(&mut self, key: Key, token: u64, state: State) -> MessageIndex {
         let message = Message {
             key,
-            send: 0,
-            receive: 0,
+            send: token,
+            receive: token,
             at: key.source,
             behind: NONE,
             next: NONE,
@@ -311,14 +332,13 @@ mod tests {
         let first = messages.send(key(1, 7, 8), 10);
         let second = messages.send(key(1, 7, 8), 11);
         assert_eq!(messages.receive(key(1, 7, 8), 20), Expectation::Pending);
-        let (message, expected) = messages.arrive(first);
-        assert!(expected);
-        assert_eq!((message.send, message.receive), (10, 20));
-        assert!(!messages.arrive(second).1, "nobody expects the second yet");
+        let first = messages.arrive(first);
+        assert_eq!((first.expected, first.send, first.receive), (true, 10, 20));
+        assert!(!messages.arrive(second).expected, "nobody expects the second yet");
         assert_eq!(messages.receive(key(1, 7, 8), 21), Expectation::Met);
         assert_eq!(messages.receive(key(1, 7, 8), 22), Expectation::Pending);
         let third = messages.send(key(1, 7, 8), 12);
-        assert_eq!(messages.arrive(third).0.receive, 22);
+        assert_eq!(messages.arrive(third).receive, 22);
         assert!(messages.unmatched().0.is_empty());
     }
 
@@ -341,9 +361,9 @@ mod tests {
             }
             for tag in (0..1000).rev() {
                 let index = messages.send(key((tag % 7) as Rank, tag, 8), tag);
-                let (message, expected) = messages.arrive(index);
-                assert!(expected);
-                assert_eq!(message.receive, 1000 * round + tag);
+                let arrived = messages.arrive(index);
+                assert!(arrived.expected);
+                assert_eq!(arrived.receive, 1000 * round + tag);
             }
         }
         assert_eq!(messages.entries, 0);

@@ -103,6 +103,7 @@ impl EventQueue {
     }
 
     /// Registers an event `delay` from now; one beyond the end of time is at the end of time.
+    #[inline]
     pub fn push(&mut self, delay: u64, kind: Kind, who: u32, token: u64) {
         let event = Event {
             time: self.now.saturating_add(delay),
@@ -119,6 +120,7 @@ impl EventQueue {
     }
 
     /// The next event, and time goes on to it.
+    #[inline]
     pub fn pop(&mut self) -> Option<Event> {
         loop {
             if let Some(open) = self.open.take() {
@@ -139,6 +141,7 @@ impl EventQueue {
         }
     }
 
+    #[inline]
     fn fire(&mut self, at: usize) -> Event {
         let event = self.current[at];
         self.fired += 1;
@@ -148,6 +151,7 @@ impl EventQueue {
         event
     }
 
+    #[inline]
     fn keep(&mut self, event: Event) {
         let bucket = (u64::BITS - 1) - (event.time ^ self.now).leading_zeros();
         self.buckets[bucket as usize].push(event);
@@ -188,6 +192,7 @@ impl EventQueue {
     }
 
     /// Links a timer of the current time to the one of its rank before it.
+    #[inline]
     fn chain(&mut self, at: usize) {
         let event = self.current[at];
         if event.kind() != Kind::Timer {

@@ -23,6 +23,11 @@ impl Unaware {
         }
     }
 
+    /// Its topology.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
     /// Nanoseconds from send to arrival.
     pub fn delay(&mut self, from: Rank, to: Rank, bytes: u64) -> u64 {
         let Some((d, a, b)) = self.topology.differing(from, to) else {

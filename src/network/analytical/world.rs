@@ -6,7 +6,7 @@ use crate::network::message::{MessageKey, Rank};
 use super::aware::Aware;
 use super::matching::{Expectation, Key, Message, Messages};
 use super::queue::{EventQueue, Kind};
-use super::topology::Topology;
+use super::topology::{Dimension, Topology};
 use super::unaware::Unaware;
 
 /// A send or receive of whose end nobody wants to be told.
@@ -22,6 +22,19 @@ pub trait Machine {
     fn received(&mut self, rank: Rank, token: u64, network: &mut Network);
     /// A timer of `rank` fires.
     fn timer(&mut self, rank: Rank, token: u64, network: &mut Network);
+}
+
+/// A message's way over one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop {
+    /// The dimension.
+    pub dimension: usize,
+    /// The link, below [`Network::links`].
+    pub link: u32,
+    /// Payload.
+    pub bytes: u64,
+    /// Nanoseconds that the message takes the link for.
+    pub taken: u64,
 }
 
 /// How messages get in each other's way.
@@ -117,6 +130,51 @@ impl Network {
         self.queue.push(delay, Kind::Timer, rank, token);
     }
 
+    /// Links on which [`Network::walk`] sees messages. Where messages do not get in each other's way, a
+    /// link is what a rank sends in a dimension.
+    pub fn links(&self) -> usize {
+        match &self.fabric {
+            Fabric::Unaware(unaware) => unaware.topology().npus() as usize * self.dimensions().len(),
+            Fabric::Aware(aware) => aware.links(),
+        }
+    }
+
+    /// The dimensions.
+    pub fn dimensions(&self) -> &[Dimension] {
+        match &self.fabric {
+            Fabric::Unaware(unaware) => unaware.topology().dimensions(),
+            Fabric::Aware(aware) => aware.topology().dimensions(),
+        }
+    }
+
+    /// Between whom a link is.
+    pub fn describe(&self, link: u32) -> String {
+        match &self.fabric {
+            Fabric::Unaware(unaware) => {
+                format!("what rank {} sends", link % unaware.topology().npus())
+            }
+            Fabric::Aware(aware) => aware.describe(link),
+        }
+    }
+
+    /// Shows each link that a message goes over.
+    pub fn walk(&self, from: Rank, to: Rank, bytes: u64, mut visit: impl FnMut(Hop)) {
+        match &self.fabric {
+            Fabric::Unaware(unaware) => {
+                let topology = unaware.topology();
+                if let Some((dimension, ..)) = topology.differing(from, to) {
+                    visit(Hop {
+                        dimension,
+                        link: dimension as u32 * topology.npus() + from,
+                        bytes,
+                        taken: (bytes as f64 / topology.dimensions()[dimension].bandwidth) as u64,
+                    });
+                }
+            }
+            Fabric::Aware(aware) => aware.walk(from, to, bytes, visit),
+        }
+    }
+
     /// Receives that nothing was sent for, and sends that nobody expects.
     pub fn unmatched(&self) -> (Vec<Message>, Vec<Message>) {
         self.messages.unmatched()
@@ -156,12 +214,12 @@ impl Network {
         {
             return;
         }
-        let (message, expected) = self.messages.arrive(index);
-        if message.send != NOBODY {
-            machine.sent(message.key.source, message.send, self);
+        let arrived = self.messages.arrive(index);
+        if arrived.send != NOBODY {
+            machine.sent(arrived.source, arrived.send, self);
         }
-        if expected && message.receive != NOBODY {
-            machine.received(message.key.destination, message.receive, self);
+        if arrived.expected && arrived.receive != NOBODY {
+            machine.received(arrived.destination, arrived.receive, self);
         }
     }
 }

@@ -92,7 +92,14 @@ pub fn key(row: &Row) -> Key {
     let text = |text: String| Value::Text(text);
     let none = || "none".to_owned();
     Key::from([
-        (Field::Op, text(name_of(&row.op))),
+        (
+            Field::Op,
+            text(
+                row.trace
+                    .as_ref()
+                    .map_or_else(|| name_of(&row.op), |name| format!("trace {name}")),
+            ),
+        ),
         (Field::Algorithm, text(name_of(&row.algorithm))),
         (Field::Communicator, text(row.communicator.clone())),
         (Field::Ranks, Value::Number(row.ranks.into())),

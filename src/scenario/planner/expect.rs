@@ -112,7 +112,8 @@ impl Ground<'_> {
         wire.delay.seconds() + wire.rate.map_or(0.0, |rate| frame / rate.bytes_per_second())
     }
 
-    fn expected(&self, link_bytes: &LinkBytes, latency: f64, rounds: u32) -> Expected {
+    /// The time of these bytes per link and so many rounds of this latency (seconds).
+    pub fn expected(&self, link_bytes: &LinkBytes, latency: f64, rounds: u32) -> Expected {
         let mut busiest = None;
         let mut wire = 0.0;
         for (number, (link, bytes)) in self.wired.network.links.iter().zip(link_bytes).enumerate() {

@@ -3,6 +3,7 @@
 //!
 //! * [`findings`]: what is wrong, at which path.
 //! * [`testbed`], [`network`], [`ranks`], [`ops`]: the parts of the plan.
+//! * [`trace`]: traces, checked and counted; [`rehearsal`]: whether they can be played to their end.
 //! * [`placement`]: the study of a placement, which has no plan.
 //! * [`expect`]: bytes per link and the time that an operation must take; [`duration`]: that of the run.
 
@@ -13,7 +14,9 @@ pub mod network;
 pub mod ops;
 pub mod placement;
 pub mod ranks;
+pub mod rehearsal;
 pub mod testbed;
+pub mod trace;
 
 use super::diagnostic::Diagnostics;
 use super::load::Loaded;
@@ -51,7 +54,11 @@ fn resolve(loaded: &Loaded, findings: &mut Findings<'_>) -> Option<Plan> {
         channels: scenario.tcp.channels.max(1),
         dilation: scenario.time.dilation,
     };
-    let ops = ops::plan(scenario, &ground, findings);
+    let mut ops = ops::plan(scenario, &ground, findings);
+    let (traces, groups) = trace::plan(loaded, &ground, findings);
+    ops.extend(traces);
+    let mut communicators = communicators;
+    communicators.extend(groups);
     let cautions = cautions(loaded, &wired, findings);
     Some(Plan {
         name: scenario.name.clone(),

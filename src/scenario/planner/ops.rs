@@ -26,7 +26,7 @@ const AUTO_WARMUP: std::ops::RangeInclusive<u32> = 1..=20;
 
 /// All operations in the order in which they are played.
 pub fn plan(scenario: &Scenario, ground: &Ground<'_>, findings: &mut Findings<'_>) -> Vec<OpPlan> {
-    if scenario.traffic.collective.is_empty() {
+    if scenario.traffic.collective.is_empty() && scenario.traffic.trace.is_empty() {
         let path = if findings.written("traffic") {
             "traffic"
         } else {
@@ -115,6 +115,7 @@ impl Planner<'_> {
             iterations,
             expected,
             link_bytes,
+            trace: None,
         })
     }
 

@@ -3,7 +3,7 @@
 //!
 //! * [`testbed`], [`time`], [`host`], [`tcp`]: where and how ranks run.
 //! * [`communicator`]: groups of ranks.
-//! * [`collective`]: what is played. [`placement`]: jobs that are placed, instead of traffic.
+//! * [`collective`], [`trace`]: what is played. [`placement`]: jobs that are placed, instead of traffic.
 //!
 //! The `topology` section is [`crate::topology::spec`].
 
@@ -14,6 +14,7 @@ pub mod placement;
 pub mod tcp;
 pub mod testbed;
 pub mod time;
+pub mod trace;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,4 +60,7 @@ pub struct Traffic {
     /// Collective operations, one after another.
     #[serde(default)]
     pub collective: Vec<collective::Collective>,
+    /// Traces of training jobs, after the collectives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<trace::Trace>,
 }

@@ -56,6 +56,7 @@ impl Posted {
         }
     }
 
+    #[inline]
     fn transfer(&self, message: MessageId) -> Transfer {
         Transfer {
             message,
@@ -92,6 +93,7 @@ pub(super) struct Envelope {
 
 impl Npu {
     /// Remembers a message.
+    #[inline]
     pub(super) fn remember(&mut self, stage: Stage, envelope: Envelope, owner: Owner) -> MessageId {
         let Envelope {
             peer,
@@ -134,19 +136,20 @@ impl Npu {
             node,
             region,
         };
-        self.actions.push_back(match side {
+        self.buffers.actions.push(match side {
             PostedSide::Send(_) => Action::Send(transfer),
             PostedSide::Receive(combine, _) => Action::Receive(transfer, combine),
         });
     }
 
     /// Sends a message of a task; nobody waits for its end if it is not tracked.
+    #[inline]
     pub(super) fn send(&mut self, envelope: Envelope, owner: Owner, tracked: bool) {
         if self.phased.rendezvous() {
             let message = self.remember(Stage::Asked { tracked }, envelope, owner);
             let request = self.messages.get(message).map(|posted| posted.request(message));
             let receive = request.map(|request| Action::Receive(request, Combine::Copy));
-            self.actions.extend(receive);
+            self.buffers.actions.extend(receive);
             return;
         }
         let message = if tracked {
@@ -154,20 +157,25 @@ impl Npu {
         } else {
             UNTRACKED
         };
-        self.actions.push_back(Action::Send(envelope.transfer(message)));
+        self.buffers
+            .actions
+            .push(Action::Send(envelope.transfer(message)));
     }
 
     /// Expects a message of a task.
+    #[inline]
     pub(super) fn receive(&mut self, envelope: Envelope, owner: Owner) {
         if self.phased.rendezvous() {
             let message = self.remember(Stage::Ask, envelope, owner);
             let request = self.messages.get(message).map(|posted| posted.request(message));
-            self.actions.extend(request.map(Action::Send));
+            self.buffers.actions.extend(request.map(Action::Send));
             return;
         }
         let message = self.remember(Stage::Receive, envelope, owner);
         let transfer = envelope.transfer(message);
-        self.actions.push_back(Action::Receive(transfer, Combine::Copy));
+        self.buffers
+            .actions
+            .push(Action::Receive(transfer, Combine::Copy));
     }
 
     pub(super) fn take_sent(&mut self, message: MessageId) -> Result<(), HandleError> {
@@ -177,15 +185,20 @@ impl Npu {
             Some(posted) if posted.stage == Stage::Ask => {
                 posted.stage = Stage::Receive;
                 let transfer = posted.transfer(message);
-                self.actions.push_back(Action::Receive(transfer, Combine::Copy));
+                self.buffers
+                    .actions
+                    .push(Action::Receive(transfer, Combine::Copy));
                 return Ok(());
             }
             _ => return Err(unknown),
         }
-        let posted = self.messages.remove(message).ok_or(unknown)?;
+        let Some(&Posted { owner, bytes, .. }) = self.messages.get(message) else {
+            return Err(unknown);
+        };
+        self.messages.discard(message);
         self.flush();
-        match posted.owner {
-            Owner::Chunk(chunk, round) => self.chunk_sent(chunk, round, posted.bytes),
+        match owner {
+            Owner::Chunk(chunk, round) => self.chunk_sent(chunk, round, bytes),
             Owner::Operation(operation) => self.done(operation),
         }
         Ok(())
@@ -205,14 +218,17 @@ impl Npu {
                     transfer.message = UNTRACKED;
                     self.messages.remove(message);
                 }
-                self.actions.push_back(Action::Send(transfer));
+                self.buffers.actions.push(Action::Send(transfer));
                 return Ok(());
             }
             None => return Err(unknown),
         }
-        let posted = self.messages.remove(message).ok_or(unknown)?;
+        let Some(&Posted { owner, .. }) = self.messages.get(message) else {
+            return Err(unknown);
+        };
+        self.messages.discard(message);
         self.flush();
-        match posted.owner {
+        match owner {
             Owner::Chunk(chunk, round) => self.chunk_received(chunk, round),
             Owner::Operation(operation) => self.done(operation),
         }
@@ -228,6 +244,7 @@ pub(super) enum PostedSide {
 }
 
 impl Envelope {
+    #[inline]
     fn transfer(&self, message: MessageId) -> Transfer {
         Transfer {
             message,

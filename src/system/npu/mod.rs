@@ -4,7 +4,7 @@
 //! An operation is cut into chunks. One of genie's own runs its schedule (`scheduled.rs`); a task of an
 //! execution graph goes through phases, queues and delays as in ASTRA-sim (`phased.rs`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use super::slab::Slab;
 mod message;
 mod phased;
 mod scheduled;
+pub mod watch;
 
 use message::Posted;
 use phased::{PhasedState, TimerKind};
@@ -130,9 +131,18 @@ pub struct Npu {
     chunks: Slab<Chunk>,
     messages: Slab<Posted>,
     posted: u64,
-    actions: VecDeque<Action>,
-    steps: Vec<Step>,
+    buffers: Box<Buffers>,
     phased: PhasedState,
+}
+
+/// What a machine needs only while it is being asked: many machines may share one, so that it stays in
+/// the processor's nearest cache ([`Npu::exchange`]).
+#[derive(Debug, Default)]
+pub struct Buffers {
+    actions: Vec<Action>,
+    /// How many of them are taken care of.
+    passed: usize,
+    steps: Vec<Step>,
     moves: Vec<Move>,
 }
 
@@ -173,10 +183,8 @@ impl Npu {
             chunks: Slab::default(),
             messages: Slab::default(),
             posted: 0,
-            actions: VecDeque::new(),
-            steps: Vec::new(),
+            buffers: Box::default(),
             phased: PhasedState::new(setup),
-            moves: Vec::new(),
         }
     }
 
@@ -256,10 +264,37 @@ impl Npu {
 
     /// What is to be done next; `None` until something else happens.
     pub fn poll_action(&mut self) -> Option<Action> {
-        if self.actions.is_empty() && self.phased.is_leaving() {
-            self.leave_queues();
+        self.peek_action()?;
+        let passed = self.buffers.passed;
+        self.buffers.passed += 1;
+        let action = self.buffers.actions.get_mut(passed)?;
+        Some(std::mem::replace(action, Action::Done(0)))
+    }
+
+    /// What is to be done next, where it lies: to be followed by [`Npu::pass_action`].
+    #[inline]
+    pub fn peek_action(&mut self) -> Option<&Action> {
+        if self.buffers.passed == self.buffers.actions.len() {
+            self.buffers.actions.clear();
+            self.buffers.passed = 0;
+            if self.phased.is_leaving() {
+                self.leave_queues();
+            }
         }
-        self.actions.pop_front()
+        self.buffers.actions.get(self.buffers.passed)
+    }
+
+    /// The action that was peeked at is taken care of.
+    #[inline]
+    pub fn pass_action(&mut self) {
+        self.buffers.passed += 1;
+        debug_assert!(self.buffers.passed <= self.buffers.actions.len());
+    }
+
+    /// Exchanges the buffers for others. Neither may hold actions: they belong to one machine.
+    pub fn exchange(&mut self, buffers: &mut Box<Buffers>) {
+        debug_assert!(self.buffers.actions.is_empty() && buffers.actions.is_empty());
+        std::mem::swap(&mut self.buffers, buffers);
     }
 
     /// This rank.
@@ -303,7 +338,7 @@ impl Npu {
     fn done(&mut self, operation: u64) {
         if let Some(running) = self.running.remove(operation) {
             self.nodes.remove(&running.node);
-            self.actions.push_back(Action::Done(running.node));
+            self.buffers.actions.push(Action::Done(running.node));
         }
     }
 }

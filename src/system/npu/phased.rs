@@ -8,6 +8,7 @@ use crate::network::message::{CommunicatorId, MessageKey, Rank};
 
 use super::message::{Envelope, Owner};
 use super::scheduled::{Chunk, Running, Work};
+use super::watch::PhaseEvent;
 use super::{HandleError, Npu};
 use crate::system::action::{Action, Nanos, NodeId, TimerId};
 use crate::system::bus::Bus;
@@ -65,8 +66,6 @@ impl TimerKind {
 #[derive(Debug)]
 pub(super) struct Phased {
     phases: Vec<Phase>,
-    group: CommunicatorId,
-    sequence: u64,
     priority: i64,
     left: u64,
 }
@@ -80,6 +79,30 @@ pub(super) struct PhasedChunk {
     queue: u32,
     anticlockwise: bool,
     run: Option<PhaseRun>,
+    /// The outside of its messages, but for peer and size.
+    envelope: Envelope,
+}
+
+impl PhasedChunk {
+    pub(super) fn operation(&self) -> u64 {
+        self.operation
+    }
+
+    /// What is told to those who watch.
+    pub(super) fn event(&self, node: NodeId, work: &Phased, begins: bool, at: Nanos) -> PhaseEvent {
+        let phase = &work.phases[self.phase as usize];
+        PhaseEvent {
+            node,
+            chunk: self.number,
+            phase: self.phase,
+            dimension: phase.level,
+            queue: self.queue,
+            collective: phase.collective,
+            bytes: phase.bytes,
+            begins,
+            at,
+        }
+    }
 }
 
 /// Chunks of one queue of a dimension.
@@ -101,7 +124,7 @@ struct Turns {
 /// Groups, queues and counters of a rank.
 #[derive(Debug)]
 pub(super) struct PhasedState {
-    setup: Arc<Setup>,
+    pub(super) setup: Arc<Setup>,
     groups: BTreeMap<CommunicatorId, (Ring, u64)>,
     sequence: u64,
     priority: i64,
@@ -116,6 +139,8 @@ pub(super) struct PhasedState {
     bus: Option<Box<Bus>>,
     /// The size reduced last and what that cost, ns: most are alike.
     reduction: (u64, Nanos),
+    /// Phases that nobody has taken, if somebody watches.
+    pub(super) watched: Option<Vec<PhaseEvent>>,
 }
 
 impl PhasedState {
@@ -134,6 +159,7 @@ impl PhasedState {
             steps: Default::default(),
             bus: setup.bus.map(|config| Box::new(Bus::new(config))),
             reduction: (0, 0),
+            watched: None,
             setup,
         }
     }
@@ -154,6 +180,11 @@ impl PhasedState {
 
     pub(super) fn rendezvous(&self) -> bool {
         self.setup.rendezvous
+    }
+
+    /// The chunk whose step a timer ends.
+    pub(super) fn chunk_of_step(&self, step: u64) -> Option<u64> {
+        self.steps.get(step).map(|&(chunk, _)| chunk)
     }
 
     pub(super) fn is_leaving(&self) -> bool {
@@ -254,7 +285,7 @@ impl Npu {
                         work: Work::Memory,
                     },
                 )?;
-                self.actions.push_back(Action::Memory { node, bytes: *bytes });
+                self.buffers.actions.push(Action::Memory { node, bytes: *bytes });
                 Ok(())
             }
         }
@@ -367,10 +398,9 @@ impl Npu {
         }
         let chunks = if phases.is_empty() { 0 } else { chunks as u32 };
         self.phased.deal(&mut phases, request.collective, chunks);
+        let sequence = self.next_sequence(request.group);
         let phased = Phased {
             phases,
-            group: request.group,
-            sequence: self.next_sequence(request.group),
             priority: self.phased.priority(request.priority),
             left: u64::from(chunks),
         };
@@ -380,6 +410,15 @@ impl Npu {
             self.done(operation);
         }
         for number in 0..chunks {
+            let envelope = Envelope {
+                peer: 0,
+                key: MessageKey {
+                    communicator: request.group,
+                    tag: tag(sequence, number, 0),
+                },
+                bytes: 0,
+                node,
+            };
             let chunk = self.chunks.insert(Chunk::Phased(PhasedChunk {
                 operation,
                 number,
@@ -387,6 +426,7 @@ impl Npu {
                 queue: 0,
                 anticlockwise: false,
                 run: None,
+                envelope,
             }));
             if let Some(queue) = self.enqueue(chunk, 0) {
                 self.refill(queue);
@@ -502,6 +542,9 @@ impl Npu {
         };
         let phase = &work.phases[chunk.phase as usize];
         chunk.run = Some(phase.start(chunk.number, chunk.anticlockwise));
+        if self.phased.watched.is_some() {
+            self.note_phase(key, true);
+        }
         self.drive(key, Happening::Start);
     }
 
@@ -510,28 +553,13 @@ impl Npu {
         let Some(Chunk::Phased(chunk)) = self.chunks.get_mut(key) else {
             return;
         };
-        let Some(Running {
-            node,
-            work: Work::Phased(work),
-        }) = self.running.get(chunk.operation)
-        else {
-            return;
-        };
         let Some(run) = &mut chunk.run else { return };
-        let mut moves = std::mem::take(&mut self.moves);
-        run.on(happening, &work.phases[chunk.phase as usize].ring, &mut moves);
-        let envelope = Envelope {
-            peer: 0,
-            key: MessageKey {
-                communicator: work.group,
-                tag: tag(work.sequence, chunk.number, 0),
-            },
-            bytes: 0,
-            node: *node,
-        };
+        let mut moves = std::mem::take(&mut self.buffers.moves);
+        run.on(happening, &mut moves);
+        let envelope = chunk.envelope;
         let mut ended = false;
-        for next in moves.drain(..) {
-            match next {
+        for next in &moves {
+            match *next {
                 Move::Settle(settle) => self.settle(key, settle),
                 Move::Wait { delay, mark } => {
                     let step = self.phased.steps.insert((key, mark));
@@ -547,7 +575,8 @@ impl Npu {
                 Move::End => ended = true,
             }
         }
-        self.moves = moves;
+        moves.clear();
+        self.buffers.moves = moves;
         if ended {
             self.end_phase(key);
         }
@@ -555,6 +584,9 @@ impl Npu {
 
     /// A chunk is through a phase: it goes on to the next one, or its collective may be over.
     fn end_phase(&mut self, key: u64) {
+        if self.phased.watched.is_some() {
+            self.note_phase(key, false);
+        }
         let Some(Chunk::Phased(chunk)) = self.chunks.get(key) else {
             return;
         };
@@ -616,13 +648,15 @@ impl Npu {
         }
     }
 
+    #[inline]
     fn set_timer(&mut self, kind: TimerKind, key: u64, delay: Nanos) {
-        self.actions.push_back(Action::Timer(kind.id(key), delay));
+        self.buffers.actions.push(Action::Timer(kind.id(key), delay));
     }
 }
 
 impl Envelope {
     /// The outside of one of a chunk's messages; a custom algorithm's has its own tag in it.
+    #[inline]
     fn addressed(mut self, peer: Rank, bytes: u64, label: Label) -> Self {
         (self.peer, self.bytes) = (peer, bytes);
         if let Label::Step { tag, .. } = label {

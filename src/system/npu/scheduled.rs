@@ -174,7 +174,7 @@ impl Npu {
 
     /// Does what a chunk may do now; its operation, if it is complete (and gone).
     fn advance_chunk(&mut self, key: u64) -> Option<u64> {
-        let mut steps = std::mem::take(&mut self.steps);
+        let mut steps = std::mem::take(&mut self.buffers.steps);
         let Some(Chunk::Scheduled(operation, chunk, run)) = self.chunks.get_mut(key) else {
             unreachable!("{KEPT}")
         };
@@ -184,7 +184,7 @@ impl Npu {
         for step in steps.drain(..) {
             self.post_step(operation, (key, chunk), step);
         }
-        self.steps = steps;
+        self.buffers.steps = steps;
         if complete {
             self.chunks.remove(key);
             self.scheduled(operation).in_flight -= 1;

@@ -135,20 +135,22 @@ impl AlgorithmGraph {
 #[derive(Debug)]
 pub(in crate::system) struct GraphRun {
     graph: Arc<AlgorithmGraph>,
+    ring: Ring,
     open: Vec<u32>,
     left: usize,
 }
 
 impl GraphRun {
-    pub(super) fn new(graph: Arc<AlgorithmGraph>) -> Self {
+    pub(super) fn new(graph: Arc<AlgorithmGraph>, ring: Ring) -> Self {
         GraphRun {
             open: graph.parents.clone(),
             left: graph.kinds.len(),
             graph,
+            ring,
         }
     }
 
-    pub(super) fn on(&mut self, happening: Happening, ring: &Ring, moves: &mut Vec<Move>) {
+    pub(super) fn on(&mut self, happening: Happening, moves: &mut Vec<Move>) {
         let mut ready = match happening {
             Happening::Over(step) => self.finish(step),
             Happening::Start => (0..self.open.len() as u32)
@@ -159,7 +161,7 @@ impl GraphRun {
         while !ready.is_empty() {
             ready.sort_unstable();
             for step in std::mem::take(&mut ready) {
-                match self.begin(step, ring) {
+                match self.begin(step) {
                     Some(begun) => moves.push(begun),
                     None => ready.extend(self.finish(step)),
                 }
@@ -183,16 +185,16 @@ impl GraphRun {
         ready
     }
 
-    fn begin(&self, step: u32, ring: &Ring) -> Option<Move> {
+    fn begin(&self, step: u32) -> Option<Move> {
         let label = |tag| Label::Step { tag, mark: step };
         match self.graph.kinds[step as usize] {
             StepKind::Send { to, bytes, tag } => Some(Move::Send {
-                to: ring.rank(to),
+                to: self.ring.rank(to),
                 bytes,
                 label: label(tag),
             }),
             StepKind::Receive { from, bytes, tag } => Some(Move::Receive {
-                from: ring.rank(from),
+                from: self.ring.rank(from),
                 bytes,
                 label: label(tag),
             }),
@@ -221,15 +223,18 @@ mod tests {
             step(5, &[], StepKind::Nothing),
             step(9, &[7, 7], StepKind::Wait(1)),
         ];
-        let mut run = GraphRun::new(Arc::new(AlgorithmGraph::new(steps).unwrap()));
-        let (ring, mut moves) = (Ring::of_dimension(0, 2, 1), Vec::new());
-        run.on(Happening::Start, &ring, &mut moves);
+        let mut run = GraphRun::new(
+            Arc::new(AlgorithmGraph::new(steps).unwrap()),
+            Ring::of_dimension(0, 2, 1),
+        );
+        let mut moves = Vec::new();
+        run.on(Happening::Start, &mut moves);
         assert_eq!(moves, [Move::Wait { delay: 9, mark: 1 }]);
         moves.clear();
-        run.on(Happening::Over(1), &ring, &mut moves);
+        run.on(Happening::Over(1), &mut moves);
         assert_eq!(moves, [Move::Wait { delay: 1, mark: 2 }]);
         moves.clear();
-        run.on(Happening::Over(2), &ring, &mut moves);
+        run.on(Happening::Over(2), &mut moves);
         assert_eq!(moves, [Move::End]);
     }
 

@@ -131,7 +131,9 @@ impl Phase {
     /// Chunk `number`'s run.
     pub(super) fn start(&self, number: u32, anticlockwise: bool) -> PhaseRun {
         match &self.algorithm {
-            Algorithm::Custom(graph) => PhaseRun::Graph(Box::new(GraphRun::new(Arc::clone(graph)))),
+            Algorithm::Custom(graph) => {
+                PhaseRun::Graph(Box::new(GraphRun::new(Arc::clone(graph), self.ring.clone())))
+            }
             Algorithm::Pattern(Pattern::DoubleBinaryTree) => {
                 let (first, step) = self.trees;
                 let turn = first.wrapping_add(number.wrapping_mul(step));
@@ -155,11 +157,11 @@ impl Phase {
 
 impl PhaseRun {
     /// Adds to `moves` what follows from what happened.
-    pub(super) fn on(&mut self, happening: Happening, ring: &Ring, moves: &mut Vec<Move>) {
+    pub(super) fn on(&mut self, happening: Happening, moves: &mut Vec<Move>) {
         match self {
-            PhaseRun::Packets(run) => run.on(happening, ring, moves),
-            PhaseRun::Tree(run) => run.on(happening, ring, moves),
-            PhaseRun::Graph(run) => run.on(happening, ring, moves),
+            PhaseRun::Packets(run) => run.on(happening, moves),
+            PhaseRun::Tree(run) => run.on(happening, moves),
+            PhaseRun::Graph(run) => run.on(happening, moves),
         }
     }
 

@@ -49,10 +49,15 @@ enum Partners {
     /// Always the neighbours.
     Neighbours { to: Rank, from: Rank },
     /// The next one at each turn.
-    Everyone { anticlockwise: bool, distance: u32 },
+    Everyone {
+        ring: Ring,
+        anticlockwise: bool,
+        distance: u32,
+    },
     /// At a distance that changes with each packet made.
     Halves {
-        partner: u32,
+        ring: Ring,
+        partner: Rank,
         offset: u32,
         next_bytes: u64,
         shrinking: bool,
@@ -114,6 +119,7 @@ impl Packets {
             _ => {}
         }
         self.partners = Partners::Everyone {
+            ring: ring.clone(),
             anticlockwise,
             distance: 0,
         };
@@ -126,6 +132,7 @@ impl Packets {
         self.to_send = u64::from(if all_reduce { 2 * steps } else { steps });
         self.block = steps;
         self.partners = Partners::Halves {
+            ring: ring.clone(),
             partner: 0,
             offset: if gathers { ring.size / 2 } else { 1 },
             next_bytes: if gathers { bytes } else { bytes / 2 },
@@ -138,19 +145,19 @@ impl Packets {
         self.bytes
     }
 
-    pub(super) fn on(&mut self, happening: Happening, ring: &Ring, moves: &mut Vec<Move>) {
+    pub(super) fn on(&mut self, happening: Happening, moves: &mut Vec<Move>) {
         match happening {
-            Happening::Start => (0..self.window).for_each(|_| self.make(ring, moves)),
+            Happening::Start => (0..self.window).for_each(|_| self.make(moves)),
             Happening::Over(_) => {
                 self.received += 1;
-                self.make(ring, moves);
+                self.make(moves);
             }
-            Happening::Settled => self.settle(ring, moves),
+            Happening::Settled => self.settle(moves),
         }
     }
 
     /// A new packet.
-    fn make(&mut self, ring: &Ring, moves: &mut Vec<Move>) {
+    fn make(&mut self, moves: &mut Vec<Move>) {
         if self.in_block == 0 {
             self.odd_block = !self.odd_block;
         }
@@ -167,7 +174,7 @@ impl Packets {
         } else {
             self.in_block + 1
         };
-        self.partners.make(ring, &mut self.bytes);
+        self.partners.make(&mut self.bytes);
         self.made += 1;
         moves.push(Move::Settle(Settle {
             bytes: self.bytes,
@@ -179,7 +186,7 @@ impl Packets {
     }
 
     /// A packet is settled: one may be sent, or after the barrier of a direct all-reduce a window.
-    fn settle(&mut self, ring: &Ring, moves: &mut Vec<Move>) {
+    fn settle(&mut self, moves: &mut Vec<Move>) {
         self.settled += 1;
         let mut turns = 1;
         if self.barrier > 0 && self.to_send <= u64::from(self.barrier) {
@@ -192,16 +199,16 @@ impl Packets {
             if self.made == 0 || self.to_send == 0 || self.settled == 0 {
                 break;
             }
-            self.send(ring, moves);
+            self.send(moves);
         }
         if self.to_send == 0 && self.settled == self.window {
             moves.push(Move::End);
         }
     }
 
-    fn send(&mut self, ring: &Ring, moves: &mut Vec<Move>) {
+    fn send(&mut self, moves: &mut Vec<Move>) {
         (self.made, self.settled, self.to_send) = (self.made - 1, self.settled - 1, self.to_send - 1);
-        let (to, from) = self.partners.next(ring);
+        let (to, from) = self.partners.next();
         let (bytes, label) = (self.bytes, Label::Plain);
         moves.push(Move::Send { to, bytes, label });
         moves.push(Move::Receive { from, bytes, label });
@@ -225,8 +232,9 @@ impl Partners {
     }
 
     /// A packet is made; halving-doubling settles its partner and size now.
-    fn make(&mut self, ring: &Ring, bytes: &mut u64) {
+    fn make(&mut self, bytes: &mut u64) {
         let Partners::Halves {
+            ring,
             partner,
             offset,
             next_bytes,
@@ -237,11 +245,11 @@ impl Partners {
             return;
         };
         let clockwise = *offset == 0 || (ring.position / *offset).is_multiple_of(2);
-        *partner = if clockwise {
+        *partner = ring.rank(if clockwise {
             ring.ahead(*offset)
         } else {
             ring.behind(*offset)
-        };
+        });
         *bytes = *next_bytes;
         if *shrinking {
             (*offset, *next_bytes) = (*offset * 2, *next_bytes / 2);
@@ -255,11 +263,12 @@ impl Partners {
     }
 
     /// The rank that the next packet goes to, and from which one is expected in turn.
-    fn next(&mut self, ring: &Ring) -> (Rank, Rank) {
+    fn next(&mut self) -> (Rank, Rank) {
         match self {
             Partners::Neighbours { to, from } => (*to, *from),
-            Partners::Halves { partner, .. } => (ring.rank(*partner), ring.rank(*partner)),
+            Partners::Halves { partner, .. } => (*partner, *partner),
             Partners::Everyone {
+                ring,
                 anticlockwise,
                 distance,
             } => {

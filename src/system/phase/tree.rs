@@ -44,7 +44,7 @@ enum State {
 /// A chunk in a tree.
 #[derive(Debug)]
 pub(in crate::system) struct TreeRun {
-    /// Positions, not ranks.
+    /// Ranks, not positions.
     place: Place,
     state: State,
     /// An inner node's first child is reduced.
@@ -83,7 +83,7 @@ fn place(position: u32, n: u32, root_first: bool) -> Place {
 impl TreeRun {
     pub(super) fn new(ring: &Ring, root_first: bool, bytes: u64) -> Self {
         TreeRun {
-            place: place(ring.position, ring.size, root_first),
+            place: place(ring.position, ring.size, root_first).among(ring),
             state: State::Begin,
             one_reduced: false,
             bytes,
@@ -94,9 +94,8 @@ impl TreeRun {
         self.bytes
     }
 
-    pub(super) fn on(&mut self, happening: Happening, ring: &Ring, moves: &mut Vec<Move>) {
-        let place = self.place.among(ring);
-        match place {
+    pub(super) fn on(&mut self, happening: Happening, moves: &mut Vec<Move>) {
+        match self.place {
             Place::Leaf { parent } => self.leaf(parent, moves),
             Place::Root { child } => self.root(child, moves),
             Place::Inner { parent, left, right } => self.inner(happening, parent, [left, right], moves),

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
+use super::insight::explain::Explanation;
+use super::insight::watch::Watch;
+use super::insight::{Seen, WatchOptions};
 use super::memory::{Memory, Transaction};
 use super::outcome::{Finished, Outcome, RooflineUse, Stuck, union};
 use crate::network::analytical::world::NOBODY;
 use crate::network::analytical::{Machine, Network};
 use crate::network::message::{CommunicatorId, Rank};
 use crate::system::action::{Action, Input, UNTRACKED};
-use crate::system::npu::{Direction, HandleError, Npu};
+use crate::system::npu::{Buffers, Direction, HandleError, Npu};
 use crate::system::setup::Setup;
 use crate::system::task::{Peer, Request, Task};
 use crate::workload::feeder::{Feeder, Slots};
@@ -58,6 +61,12 @@ struct Ranks {
     error: Option<RankError>,
     begin: Vec<u32>,
     skipped: Vec<u32>,
+    /// Members of the groups that all ranks know.
+    groups: Vec<(CommunicatorId, Arc<[Rank]>)>,
+    setup: Arc<Setup>,
+    watch: Option<Box<Watch>>,
+    /// Shared by all machines, each while it is asked.
+    buffers: Box<Buffers>,
 }
 
 /// A rank whose machine refuses a node.
@@ -120,9 +129,49 @@ impl Simulation {
                 error: None,
                 begin: Vec::new(),
                 skipped: Vec::new(),
+                groups: parts.groups,
+                setup: parts.setup,
+                watch: None,
+                buffers: Box::default(),
             },
             started: false,
         }
+    }
+
+    /// Follows what happens, from before the first event on.
+    pub fn watch(&mut self, options: WatchOptions) {
+        let graphs: Vec<Arc<Graph>> = self.ranks.states.iter().map(State::graph).collect();
+        for state in &mut self.ranks.states {
+            state.npu.watch_phases();
+        }
+        let setup = Arc::clone(&self.ranks.setup);
+        self.ranks.watch = Some(Box::new(Watch::new(options, setup, &graphs, &self.network)));
+    }
+
+    /// What was seen since the last time.
+    pub fn seen(&mut self) -> Vec<Seen> {
+        self.ranks
+            .watch
+            .as_mut()
+            .map(|watch| watch.take())
+            .unwrap_or_default()
+    }
+
+    /// What each rank executes.
+    pub fn graph(&self, rank: Rank) -> &Graph {
+        self.ranks.states[rank as usize].feeder.graph()
+    }
+
+    /// What the ranks that are through spent their time on, if that was watched.
+    pub fn explain(&self) -> Option<Explanation> {
+        let watch = self.ranks.watch.as_ref()?;
+        let graphs: Vec<Arc<Graph>> = self.ranks.states.iter().map(State::graph).collect();
+        Some(Explanation::new(
+            watch,
+            &graphs,
+            &self.ranks.outcome.finished,
+            &self.network,
+        ))
     }
 
     /// Nanoseconds since the start.
@@ -185,16 +234,16 @@ fn own_groups(graph: &Graph, shared: &[(CommunicatorId, Arc<[Rank]>)]) -> Vec<(C
 }
 
 impl State {
+    fn graph(&self) -> Arc<Graph> {
+        self.feeder.shared_graph()
+    }
+
     fn node(&self, place: u32) -> &GraphNode {
         &self.feeder.graph().nodes()[place as usize]
     }
 
     fn place(&self, id: u64) -> Option<u32> {
-        let nodes = self.feeder.graph().nodes();
-        nodes
-            .binary_search_by_key(&id, |node| node.id)
-            .ok()
-            .map(|at| at as u32)
+        self.feeder.graph().place(id)
     }
 
     /// Nodes that have begun and never end, with what they wait for.
@@ -238,17 +287,18 @@ impl State {
 impl Machine for Ranks {
     fn start(&mut self, rank: Rank, network: &mut Network) {
         self.issue(rank, network);
-        self.drain(rank, Ok(()), network);
+        self.drain(rank, network);
     }
 
     fn sent(&mut self, rank: Rank, token: u64, network: &mut Network) {
-        let told = self.states[rank as usize].npu.sent(token, network.now());
-        self.drain(rank, told, network);
+        self.tell(rank, network, |npu, now| npu.sent(token, now));
     }
 
     fn received(&mut self, rank: Rank, token: u64, network: &mut Network) {
-        let told = self.states[rank as usize].npu.received(token, network.now());
-        self.drain(rank, told, network);
+        if self.watch.is_some() {
+            self.watch_received(rank, token, network.now());
+        }
+        self.tell(rank, network, |npu, now| npu.received(token, now));
     }
 
     fn timer(&mut self, rank: Rank, token: u64, network: &mut Network) {
@@ -259,14 +309,9 @@ impl Machine for Ranks {
             }
             MEMORY_DONE.. => {
                 let node = self.states[rank as usize].node((token - MEMORY_DONE) as u32).id;
-                let npu = &mut self.states[rank as usize].npu;
-                let told = npu.handle(Input::MemoryDone(node), network.now());
-                self.drain(rank, told, network);
+                self.tell(rank, network, |npu, now| npu.handle(Input::MemoryDone(node), now));
             }
-            _ => {
-                let told = self.states[rank as usize].npu.timer_fired(token, network.now());
-                self.drain(rank, told, network);
-            }
+            _ => self.tell(rank, network, |npu, now| npu.timer_fired(token, now)),
         }
     }
 }
@@ -280,22 +325,78 @@ fn begin_transaction(network: &mut Network, transaction: Option<Transaction>) {
     }
 }
 
+/// Ranks of the group that a node speaks to.
+fn members(graph: &Graph, shared: &[(CommunicatorId, Arc<[Rank]>)], work: &Work, npus: u32) -> u32 {
+    let Work::Collective(CollectiveWork { group, .. }) = work else {
+        return npus;
+    };
+    let own = graph.groups.get(group).map(Vec::len);
+    let known = || {
+        shared
+            .iter()
+            .find(|(id, _)| id == group)
+            .map(|(_, ranks)| ranks.len())
+    };
+    own.or_else(known).map_or(npus, |members| members as u32)
+}
+
 impl Ranks {
-    /// Carries out what a rank's machine wants after it was told something.
-    fn drain(&mut self, rank: Rank, told: Result<(), HandleError>, network: &mut Network) {
+    fn watch_received(&mut self, rank: Rank, token: u64, now: u64) {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.wants_messages()) {
+            let state = &self.states[rank as usize];
+            watch.received(rank, state.npu.awaited(token), state.feeder.graph(), now);
+        }
+    }
+
+    /// Shows the next action to whoever watches.
+    fn watch_action(&mut self, rank: Rank, network: &Network) {
+        let State { npu, feeder, .. } = &mut self.states[rank as usize];
+        if let (Some(watch), Some(action)) = (&mut self.watch, npu.peek_action().cloned()) {
+            watch.action(rank, npu, &action, feeder.graph(), network);
+        }
+    }
+
+    /// Tells a rank's machine something and carries out what it wants then.
+    fn tell(
+        &mut self,
+        rank: Rank,
+        network: &mut Network,
+        told: impl FnOnce(&mut Npu, u64) -> Result<(), HandleError>,
+    ) {
+        let npu = &mut self.states[rank as usize].npu;
+        npu.exchange(&mut self.buffers);
+        let told = told(npu, network.now());
         debug_assert_eq!(told, Ok(()), "the machine knows what it has asked for");
-        while let Some(action) = self.states[rank as usize].npu.poll_action() {
-            match action {
-                Action::Send(t) => network.send(rank, t.peer, t.key, t.bytes, t.message),
-                Action::Receive(t, _) => network.receive(rank, t.peer, t.key, t.bytes, t.message),
+        self.drain(rank, network);
+        self.states[rank as usize].npu.exchange(&mut self.buffers);
+    }
+
+    /// Carries out what a rank's machine wants.
+    fn drain(&mut self, rank: Rank, network: &mut Network) {
+        loop {
+            if self.watch.is_some() {
+                self.watch_action(rank, network);
+            }
+            let Some(action) = self.states[rank as usize].npu.peek_action() else {
+                return;
+            };
+            // Field by field: most messages' time goes into moving their description about.
+            match *action {
+                Action::Send(ref t) => network.send(rank, t.peer, t.key, t.bytes, t.message),
+                Action::Receive(ref t, _) => network.receive(rank, t.peer, t.key, t.bytes, t.message),
                 Action::Timer(timer, delay) => network.timer(rank, delay, timer),
-                Action::Done(node) => self.done(rank, node, network),
+                Action::Done(node) => {
+                    self.states[rank as usize].npu.pass_action();
+                    self.done(rank, node, network);
+                    continue;
+                }
                 Action::Memory { node, bytes } => {
                     let place = self.states[rank as usize].place(node).unwrap_or(0);
                     let begun = self.memory.ask(rank, u64::from(place), bytes);
                     begin_transaction(network, begun);
                 }
             }
+            self.states[rank as usize].npu.pass_action();
         }
     }
 
@@ -303,6 +404,9 @@ impl Ranks {
         let state = &mut self.states[rank as usize];
         if let Some(place) = state.place(node) {
             state.times[place as usize].1 = network.now();
+            if let Some(watch) = &mut self.watch {
+                watch.ends(rank, place, &mut state.npu, state.feeder.graph(), network.now());
+            }
             state.feeder.finish(place);
             self.issue(rank, network);
         }
@@ -312,10 +416,14 @@ impl Ranks {
     fn issue(&mut self, rank: Rank, network: &Network) {
         let now = network.now();
         let (mut begin, mut skipped) = (std::mem::take(&mut self.begin), std::mem::take(&mut self.skipped));
+        let npus = self.states.len() as u32;
         let state = &mut self.states[rank as usize];
         state.feeder.issue(&mut begin, &mut skipped);
         for place in skipped.drain(..) {
             state.times[place as usize] = (now, now);
+            if let Some(watch) = &mut self.watch {
+                watch.skips(rank, place, state.feeder.graph(), now);
+            }
         }
         for place in begin.drain(..) {
             state.times[place as usize].0 = now;
@@ -326,6 +434,13 @@ impl Ranks {
                 && on_gpu
             {
                 state.gpu += time;
+                if let Some(watch) = &mut self.watch {
+                    watch.computes(rank, now, time);
+                }
+            }
+            if let Some(watch) = &mut self.watch {
+                let members = members(state.feeder.graph(), &self.groups, &node.work, npus);
+                watch.begins(rank, place, node, members, now);
             }
             let input = Input::Start {
                 node: node.id,

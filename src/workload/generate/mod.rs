@@ -4,7 +4,7 @@
 //! * [`model`]: shapes and parameters. [`device`]: peaks and roofline. [`job`]: what is asked for.
 //! * [`parallel`]: ranks and groups. [`layer`]: compute and collectives of a layer. [`schedule`]:
 //!   order of micro-batches. [`step`]: all of it as a [`graph`]. [`emit`]: the graph as Chakra nodes.
-//! * [`memory`]: bytes on each device. [`summary`]: what it amounts to.
+//! * [`memory`]: bytes on each device. [`summary`]: what it amounts to. [`spec`]: as a scenario asks for it.
 
 pub mod device;
 pub mod emit;
@@ -15,6 +15,7 @@ pub mod memory;
 pub mod model;
 pub mod parallel;
 pub mod schedule;
+pub mod spec;
 pub mod step;
 pub mod summary;
 
