@@ -80,7 +80,7 @@ fn refused(traces: &[Vec<Node>]) -> String {
 #[test]
 fn bad_traces_are_refused_with_their_place() {
     let good = vec![compute(1, 1, &[])];
-    let missing = refused(&[good.clone()]);
+    let missing = refused(std::slice::from_ref(&good));
     assert!(
         missing.contains("t.1.et") && missing.contains("s.toml:"),
         "{missing}"
