@@ -20,6 +20,17 @@ fn plan_file(path: &Path) -> Plan {
     planned.unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
 }
 
+fn played_scenarios() -> Vec<std::path::PathBuf> {
+    // A placement is replayed in virtual time: it has no plan.
+    let mut files = toml_files("scenarios");
+    files.retain(|path| {
+        !std::fs::read_to_string(path)
+            .expect("readable")
+            .contains("\n[placement]")
+    });
+    files
+}
+
 fn toml_files(folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("the folder is there");
     let paths = entries.map(|entry| entry.expect("readable").path());
@@ -33,7 +44,7 @@ fn toml_files(folder: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_scenario_is_right_and_says_what_it_is() {
-    for path in toml_files("scenarios") {
+    for path in played_scenarios() {
         let text = std::fs::read_to_string(&path).expect("readable");
         let mut lines = text.lines();
         let first = lines.next().unwrap_or_default();
@@ -108,7 +119,7 @@ fn without_times(mut plan: Plan) -> Plan {
 
 #[test]
 fn a_plan_survives_json_and_its_own_scenario_text() {
-    for path in toml_files("scenarios") {
+    for path in played_scenarios() {
         let plan = without_times(plan_file(&path));
         let json = serde_json::to_string(&plan).expect("plain JSON");
         assert!(
