@@ -74,6 +74,15 @@ fn events(plan: &Plan, factor: f64, noise: &mut Noise) -> Vec<Event> {
     events
 }
 
+/// Two sides of so many repetitions, the second's times multiplied by `factor`.
+fn sides(results: &Path, repetitions: u32, factor: f64, noise: &mut Noise) -> [Series; 2] {
+    [
+        ("a", "20261122-100000-a000", 1.0),
+        ("b", "20261122-110000-b000", factor),
+    ]
+    .map(|(label, id, factor)| side(label, &set(results, id, repetitions, factor, noise)))
+}
+
 fn side(label: &str, folders: &[PathBuf]) -> Series {
     stored::series(label, folders, Metric::Time).expect("folders are whole")
 }
@@ -90,14 +99,7 @@ fn of_bytes(comparison: &Comparison, op: &str, bytes: u64) -> Row {
 fn a_link_slowed_by_five_per_cent_is_found_with_five_repetitions_each() {
     for seed in 0..20 {
         let (results, mut noise) = (tempfile::tempdir().unwrap(), Noise(seed));
-        let a = side(
-            "a",
-            &set(results.path(), "20261122-100000-a000", 5, 1.0, &mut noise),
-        );
-        let b = side(
-            "b",
-            &set(results.path(), "20261122-110000-b000", 5, 1.05, &mut noise),
-        );
+        let [a, b] = sides(results.path(), 5, 1.05, &mut noise);
         let comparison = compare(&[a, b], &Options::default());
         assert_eq!(comparison.sample, Unit::Repetition);
         assert_eq!(comparison.columns[1].correction, Some(Correction::Joint));
@@ -121,14 +123,7 @@ fn one_per_cent_is_never_reversed() {
     let mut found = 0;
     for seed in 100..140 {
         let (results, mut noise) = (tempfile::tempdir().unwrap(), Noise(seed));
-        let a = side(
-            "a",
-            &set(results.path(), "20261122-100000-a000", 5, 1.0, &mut noise),
-        );
-        let b = side(
-            "b",
-            &set(results.path(), "20261122-110000-b000", 5, 1.01, &mut noise),
-        );
+        let [a, b] = sides(results.path(), 5, 1.01, &mut noise);
         let comparison = compare(&[a, b], &Options::default());
         // The rows that the link bounds; the others are noise of 10 % and more.
         for row in &comparison.rows[1..4] {
@@ -182,14 +177,7 @@ fn equal_runs_are_not_told_apart() {
 #[test]
 fn single_runs_say_what_their_samples_are_and_find_what_is_large() {
     let (results, mut noise) = (tempfile::tempdir().unwrap(), Noise(7));
-    let a = side(
-        "a",
-        &set(results.path(), "20261122-100000-a000", 1, 1.0, &mut noise),
-    );
-    let b = side(
-        "b",
-        &set(results.path(), "20261122-110000-b000", 1, 1.3, &mut noise),
-    );
+    let [a, b] = sides(results.path(), 1, 1.3, &mut noise);
     let comparison = compare(&[a, b], &Options::default());
     assert_eq!(comparison.sample, Unit::Block);
     assert!(
@@ -210,14 +198,7 @@ fn single_runs_say_what_their_samples_are_and_find_what_is_large() {
 #[test]
 fn three_repetitions_are_told_to_be_too_few() {
     let (results, mut noise) = (tempfile::tempdir().unwrap(), Noise(8));
-    let a = side(
-        "a",
-        &set(results.path(), "20261122-100000-a000", 3, 1.0, &mut noise),
-    );
-    let b = side(
-        "b",
-        &set(results.path(), "20261122-110000-b000", 3, 1.5, &mut noise),
-    );
+    let [a, b] = sides(results.path(), 3, 1.5, &mut noise);
     let comparison = compare(&[a, b], &Options::default());
     assert!(!comparison.has_regression());
     assert!(

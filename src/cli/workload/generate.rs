@@ -300,17 +300,10 @@ fn job(args: &Args) -> Result<Job, Refused> {
 
 fn layout(args: &Args) -> Result<Layout, Refused> {
     let LayoutArgs { tp, cp, pp, ep, .. } = args.layout;
-    let others = u64::from(tp) * u64::from(cp) * u64::from(pp);
-    let ranks = u64::from(args.ranks);
-    if others == 0 || ranks == 0 || !ranks.is_multiple_of(others) {
-        let message = format!("{ranks} ranks cannot be shared by tp {tp} x cp {cp} x pp {pp}");
-        return Err(refuse(
-            message,
-            Some("--ranks is a multiple of their product".into()),
-        ));
-    }
-    let dp = (ranks / others) as u32;
-    Ok(Layout { tp, cp, dp, pp, ep })
+    Layout::among(args.ranks, [tp, cp, pp, ep]).map_err(|wrong| {
+        let help = "--ranks is a multiple of their product".into();
+        refuse(wrong.to_string(), Some(help))
+    })
 }
 
 fn shape(args: &Args) -> Result<Model, Refused> {

@@ -49,6 +49,19 @@ pub fn plan(scenario: &Scenario, ground: &Ground<'_>, findings: &mut Findings<'_
     sections.flat_map(planner).collect()
 }
 
+/// Chunks of the section at `path`: not too many at once, none too small.
+pub(super) fn check_chunks(path: &str, chunk: Bytes, in_flight: u32, findings: &mut Findings<'_>) {
+    if !(1..=256).contains(&in_flight) {
+        let message = format!("{in_flight} chunks in flight; 1 to 256 are possible");
+        findings.wrong(&format!("{path}.chunks_in_flight"), message);
+    }
+    if (1..1024).contains(&chunk.0) {
+        let message = format!("a chunk of {chunk}; at least 1 KiB");
+        let wrong = findings.wrong(&format!("{path}.chunk"), message);
+        wrong.help.push("\"0 B\" never cuts".into());
+    }
+}
+
 struct Planner<'a> {
     ground: &'a Ground<'a>,
     section: &'a Collective,
@@ -143,20 +156,7 @@ impl Planner<'_> {
         if section.time_per_size.0 == 0 {
             findings.wrong(&self.at("time_per_size"), "no time for a size");
         }
-        if !(1..=256).contains(&section.chunks_in_flight) {
-            let message = format!(
-                "{} chunks in flight; 1 to 256 are possible",
-                section.chunks_in_flight
-            );
-            findings.wrong(&self.at("chunks_in_flight"), message);
-        }
-        if (1..1024).contains(&section.chunk.0) {
-            let wrong = findings.wrong(
-                &self.at("chunk"),
-                format!("a chunk of {}; at least 1 KiB", section.chunk),
-            );
-            wrong.help.push("\"0 B\" never cuts".into());
-        }
+        check_chunks(&self.path, section.chunk, section.chunks_in_flight, findings);
     }
 
     fn communicator(&self, findings: &mut Findings<'_>) -> Option<CommunicatorId> {

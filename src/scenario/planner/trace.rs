@@ -18,6 +18,7 @@ use crate::workload::trace::{Choice, Group, Part, Recipe, Source, Step, TraceErr
 use super::duration::software_seconds;
 use super::expect::{Ground, LinkBytes};
 use super::findings::Findings;
+use super::ops::check_chunks;
 use super::rehearsal::{Times, rehearse};
 
 /// Most iterations of a trace.
@@ -106,18 +107,7 @@ impl Planner<'_> {
                     .push("more than 0, at most 1e6; 1 changes nothing".into());
             }
         }
-        if !(1..=256).contains(&section.chunks_in_flight) {
-            let message = format!(
-                "{} chunks in flight; 1 to 256 are possible",
-                section.chunks_in_flight
-            );
-            findings.wrong(&self.at("chunks_in_flight"), message);
-        }
-        if (1..1024).contains(&section.chunk.0) {
-            let message = format!("a chunk of {}; at least 1 KiB", section.chunk);
-            let wrong = findings.wrong(&self.at("chunk"), message);
-            wrong.help.push("\"0 B\" never cuts".into());
-        }
+        check_chunks(&self.path, section.chunk, section.chunks_in_flight, findings);
         if let Some(domain) = &section.scale_up
             && (domain.ranks == 0 || domain.bandwidth.0 == 0)
         {

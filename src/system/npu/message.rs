@@ -13,10 +13,7 @@ pub(super) struct Posted {
     /// The how many-th of this rank.
     pub number: u64,
     pub stage: Stage,
-    pub peer: Rank,
-    pub key: MessageKey,
-    pub bytes: u64,
-    pub node: NodeId,
+    pub envelope: Envelope,
     pub owner: Owner,
 }
 
@@ -44,40 +41,21 @@ pub(super) enum Owner {
 
 impl Posted {
     pub(super) fn awaited(&self) -> Awaited {
+        let Envelope {
+            peer,
+            key,
+            bytes,
+            node,
+        } = self.envelope;
         Awaited {
             direction: match self.stage {
                 Stage::Send | Stage::Asked { .. } => Direction::Send,
                 Stage::Receive | Stage::Ask => Direction::Receive,
             },
-            peer: self.peer,
-            key: self.key,
-            bytes: self.bytes,
-            node: self.node,
-        }
-    }
-
-    #[inline]
-    fn transfer(&self, message: MessageId) -> Transfer {
-        Transfer {
-            message,
-            peer: self.peer,
-            key: self.key,
-            channel: 0,
-            bytes: self.bytes,
-            node: self.node,
-            region: Region::default(),
-        }
-    }
-
-    fn request(&self, message: MessageId) -> Transfer {
-        let key = MessageKey {
-            communicator: self.key.communicator | RENDEZVOUS,
-            ..self.key
-        };
-        Transfer {
+            peer,
             key,
-            bytes: RENDEZVOUS_BYTES,
-            ..self.transfer(message)
+            bytes,
+            node,
         }
     }
 }
@@ -95,21 +73,12 @@ impl Npu {
     /// Remembers a message.
     #[inline]
     pub(super) fn remember(&mut self, stage: Stage, envelope: Envelope, owner: Owner) -> MessageId {
-        let Envelope {
-            peer,
-            key,
-            bytes,
-            node,
-        } = envelope;
         let number = self.posted;
         self.posted += 1;
         self.messages.insert(Posted {
             number,
             stage,
-            peer,
-            key,
-            bytes,
-            node,
+            envelope,
             owner,
         })
     }
@@ -121,20 +90,10 @@ impl Npu {
             PostedSide::Receive(_, owner) => (Stage::Receive, owner),
         };
         let message = self.remember(stage, envelope, owner);
-        let Envelope {
-            peer,
-            key,
-            bytes,
-            node,
-        } = envelope;
         let transfer = Transfer {
-            message,
-            peer,
-            key,
             channel,
-            bytes,
-            node,
             region,
+            ..envelope.transfer(message)
         };
         self.buffers.actions.push(match side {
             PostedSide::Send(_) => Action::Send(transfer),
@@ -147,9 +106,8 @@ impl Npu {
     pub(super) fn send(&mut self, envelope: Envelope, owner: Owner, tracked: bool) {
         if self.phased.rendezvous() {
             let message = self.remember(Stage::Asked { tracked }, envelope, owner);
-            let request = self.messages.get(message).map(|posted| posted.request(message));
-            let receive = request.map(|request| Action::Receive(request, Combine::Copy));
-            self.buffers.actions.extend(receive);
+            let request = envelope.request(message);
+            self.buffers.actions.push(Action::Receive(request, Combine::Copy));
             return;
         }
         let message = if tracked {
@@ -167,8 +125,7 @@ impl Npu {
     pub(super) fn receive(&mut self, envelope: Envelope, owner: Owner) {
         if self.phased.rendezvous() {
             let message = self.remember(Stage::Ask, envelope, owner);
-            let request = self.messages.get(message).map(|posted| posted.request(message));
-            self.buffers.actions.extend(request.map(Action::Send));
+            self.buffers.actions.push(Action::Send(envelope.request(message)));
             return;
         }
         let message = self.remember(Stage::Receive, envelope, owner);
@@ -184,7 +141,7 @@ impl Npu {
             Some(posted) if posted.stage == Stage::Send => {}
             Some(posted) if posted.stage == Stage::Ask => {
                 posted.stage = Stage::Receive;
-                let transfer = posted.transfer(message);
+                let transfer = posted.envelope.transfer(message);
                 self.buffers
                     .actions
                     .push(Action::Receive(transfer, Combine::Copy));
@@ -192,13 +149,13 @@ impl Npu {
             }
             _ => return Err(unknown),
         }
-        let Some(&Posted { owner, bytes, .. }) = self.messages.get(message) else {
+        let Some(&Posted { owner, envelope, .. }) = self.messages.get(message) else {
             return Err(unknown);
         };
         self.messages.discard(message);
         self.flush();
         match owner {
-            Owner::Chunk(chunk, round) => self.chunk_sent(chunk, round, bytes),
+            Owner::Chunk(chunk, round) => self.chunk_sent(chunk, round, envelope.bytes),
             Owner::Operation(operation) => self.done(operation),
         }
         Ok(())
@@ -213,7 +170,7 @@ impl Npu {
                     return Err(unknown);
                 };
                 posted.stage = Stage::Send;
-                let mut transfer = posted.transfer(message);
+                let mut transfer = posted.envelope.transfer(message);
                 if !tracked {
                     transfer.message = UNTRACKED;
                     self.messages.remove(message);
@@ -254,6 +211,19 @@ impl Envelope {
             bytes: self.bytes,
             node: self.node,
             region: Region::default(),
+        }
+    }
+
+    /// The receiver's request for it.
+    fn request(&self, message: MessageId) -> Transfer {
+        let key = MessageKey {
+            communicator: self.key.communicator | RENDEZVOUS,
+            ..self.key
+        };
+        Transfer {
+            key,
+            bytes: RENDEZVOUS_BYTES,
+            ..self.transfer(message)
         }
     }
 }

@@ -21,6 +21,31 @@ pub struct Layout {
     pub ep: u32,
 }
 
+/// A number of ranks that is no multiple of what the other parallelisms take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{ranks} ranks cannot be shared by tp {tp} x cp {cp} x pp {pp}")]
+pub struct Unshareable {
+    ranks: u32,
+    tp: u32,
+    cp: u32,
+    pp: u32,
+}
+
+impl Layout {
+    /// So many ranks, those that no other parallelism takes being data-parallel.
+    ///
+    /// # Errors
+    /// If their number is no multiple of `tp * cp * pp`.
+    pub fn among(ranks: u32, [tp, cp, pp, ep]: [u32; 4]) -> Result<Layout, Unshareable> {
+        let others = u64::from(tp) * u64::from(cp) * u64::from(pp);
+        if ranks == 0 || others == 0 || !u64::from(ranks).is_multiple_of(others) {
+            return Err(Unshareable { ranks, tp, cp, pp });
+        }
+        let dp = (u64::from(ranks) / others) as u32;
+        Ok(Layout { tp, cp, dp, pp, ep })
+    }
+}
+
 /// A group of ranks, seen from one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {

@@ -170,14 +170,9 @@ impl Spec {
     }
 
     fn layout(&self, ranks: u32) -> Result<Layout, SpecError> {
-        let Spec { tp, cp, pp, ep, .. } = *self;
-        let others = u64::from(tp) * u64::from(cp) * u64::from(pp);
-        if others == 0 || !u64::from(ranks).is_multiple_of(others) {
-            let message = format!("{ranks} ranks cannot be shared by tp {tp} x cp {cp} x pp {pp}");
+        Layout::among(ranks, [self.tp, self.cp, self.pp, self.ep]).map_err(|wrong| {
             let help = "the number of ranks is a multiple of their product";
-            return Err(SpecError::new("", message, help));
-        }
-        let dp = (u64::from(ranks) / others) as u32;
-        Ok(Layout { tp, cp, dp, pp, ep })
+            SpecError::new("", wrong.to_string(), help)
+        })
     }
 }
