@@ -50,6 +50,12 @@ pub fn run(args: Args) -> i32 {
         Err(diagnostics) => return wrong(&diagnostics),
     };
     match scenario::planner::placement::study(&loaded) {
+        Ok(Some(_)) if args.repeat != 1 || args.gate.is_some() => {
+            super::complain(
+                "a placement is computed, always with the same figures, and not stored: it takes neither --repeat nor --gate",
+            );
+            return exit::USAGE;
+        }
         Ok(Some(study)) => return super::placement::run(&loaded, study, args.json),
         Ok(None) => {}
         Err(diagnostics) => return wrong(&diagnostics),

@@ -26,7 +26,8 @@ pub fn json(name: &str, report: &Report) -> String {
 /// For people.
 pub fn text(name: &str, report: &Report) -> String {
     let mut out = format!(
-        "# {name}: computed in virtual time, nothing measured; `paper` is published (arXiv 2510.03891)\n"
+        "# {name}: computed in virtual time, nothing measured; `paper` is published (arXiv 2510.03891): JCT by its public \
+         plot script, completion as remembered of its text\n"
     );
     let mut load = None;
     for row in &report.rows {
