@@ -1,7 +1,7 @@
 //! The command line: flags are parsed to plain data here, one file per sub-command does the work.
 //!
 //! * [`run`]: play a scenario. [`check`], [`plan`], [`schema`]: look at one without playing it.
-//! * [`runs`], [`show`], [`diff`], [`gate`]: what was stored, compared. [`tag`], [`prune`], [`export`]:
+//! * [`runs`], [`show`], [`report`], [`diff`], [`gate`]: what was stored, compared. [`tag`], [`prune`], [`export`]:
 //!   the store itself. [`clean`]: undo what a killed run left.
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries; [`insight`]: what its time went to.
 //! * [`workload`]: traces: look into them, convert them, generate them.
@@ -19,6 +19,7 @@ pub mod placement;
 pub mod plan;
 pub mod prune;
 pub mod rank;
+pub mod report;
 pub mod run;
 pub mod runs;
 pub mod schema;
@@ -61,6 +62,8 @@ enum Command {
     Astra(Box<astra::Args>),
     /// Compare runs: medians, intervals, and what of it is proven.
     Diff(diff::Args),
+    /// Write runs as one HTML file that opens offline.
+    Report(report::Args),
     /// Hold a run against a baseline, for CI.
     #[command(after_help = exit::HELP)]
     Gate(gate::Args),
@@ -103,6 +106,7 @@ pub fn main() -> u8 {
         Command::Show(args) => show::run(&args),
         Command::Astra(args) => astra::run(*args),
         Command::Diff(args) => diff::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::Tag(args) => tag::tag(&args),
         Command::Pin(args) => tag::pin(&args),

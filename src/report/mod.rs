@@ -7,6 +7,7 @@
 //!   [`played`]: that of a stored run.
 //! * [`placement`]: policies compared.
 //! * [`astra`]: the lines of ASTRA-sim. [`workload`]: what is in a trace.
+//! * [`html`]: all of it as one file, with figures by [`svg`].
 //! * [`diff`]: runs compared. [`gate`]: a run judged. [`list`]: the list of runs. [`style`]: width and colour of an output.
 
 pub mod astra;
@@ -14,6 +15,7 @@ pub mod columns;
 pub mod diff;
 pub mod facts;
 pub mod gate;
+pub mod html;
 pub mod insight;
 pub mod json;
 pub mod list;
@@ -23,6 +25,7 @@ pub mod placement;
 pub mod played;
 pub mod progress;
 pub mod style;
+pub mod svg;
 pub mod terminal;
 pub mod trace;
 pub mod workload;
