@@ -2,7 +2,7 @@
 
 use super::page::{Block, Figure, Section, Table};
 use super::ranks::amount;
-use super::side::{Side, words};
+use super::side::{Side, columns};
 use super::{percent, short};
 use crate::report::svg::heat::{Colours, Heat};
 use crate::results::links::LinkOp;
@@ -76,7 +76,7 @@ fn figure(rows: &[&Row], directions: Vec<(String, Vec<Option<f64>>)>, shaped: bo
     } else {
         "Gbit/s"
     };
-    let names: Vec<String> = rows.iter().map(|row| words(row)).collect();
+    let (across, names) = columns(rows);
     let caption = format!("How busy each link direction was: {unit}");
     let mut table = Table::new(
         caption.clone(),
@@ -103,7 +103,7 @@ fn figure(rows: &[&Row], directions: Vec<(String, Vec<Option<f64>>)>, shaped: bo
         .fold(0.0, f64::max);
     let (ways, values): (Vec<String>, Vec<Vec<Option<f64>>>) = drawn.into_iter().unzip();
     let drawing = Heat {
-        across: "operation, in the order played".into(),
+        across,
         columns: names,
         rows: ways,
         values,

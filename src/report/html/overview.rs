@@ -37,12 +37,12 @@ fn cautions(sides: &[Side]) -> Section {
             said.extend(run.manifest.cautions.clone());
         }
         said.extend(side.damage.clone());
-        let mut told = Vec::new();
-        for sentence in said {
-            if !told.contains(&sentence) {
-                warnings.push(format!("{name}{sentence}"));
-                told.push(sentence);
-            }
+        for (sentence, times) in alike(said) {
+            let more = match times {
+                1 => String::new(),
+                _ => format!(" (so or alike in {times} of {} repetitions)", side.runs.len()),
+            };
+            warnings.push(format!("{name}{sentence}{more}"));
         }
     }
     let notes = match warnings.is_empty() {
@@ -56,6 +56,26 @@ fn cautions(sides: &[Side]) -> Section {
         warnings,
         ..Section::default()
     }
+}
+
+/// Sentences that differ in their figures only are told once, with how often they were said.
+fn alike(sentences: Vec<String>) -> Vec<(String, usize)> {
+    let words = |sentence: &str| {
+        sentence
+            .split(|c: char| c.is_ascii_digit() || c == '.')
+            .collect::<String>()
+    };
+    let mut told: Vec<(String, usize)> = Vec::new();
+    for sentence in sentences {
+        match told
+            .iter_mut()
+            .find(|(other, _)| words(other) == words(&sentence))
+        {
+            Some((_, times)) => *times += 1,
+            None => told.push((sentence, 1)),
+        }
+    }
+    told
 }
 
 fn facts_of(sides: &[Side]) -> Section {

@@ -19,7 +19,7 @@ pub(super) fn section(side: &Side, title: String, place: usize) -> Option<Sectio
     if ranks < 2 || rows.is_empty() {
         return None;
     }
-    let durations: Vec<Vec<Option<f64>>> = rows.iter().map(|row| relative(side, row, took)).collect();
+    let durations: Vec<Vec<Option<f64>>> = rows.iter().map(|row| relative(side, row)).collect();
     let late: Vec<Vec<Option<f64>>> = rows.iter().map(|row| lateness(side, row)).collect();
     let mut blocks = vec![
         Block::Figure(heat(
@@ -27,12 +27,14 @@ pub(super) fn section(side: &Side, title: String, place: usize) -> Option<Sectio
             "median time of the rank / median of all ranks - 1",
             &rows,
             durations,
+            true,
         )),
         Block::Figure(heat(
             "How late each rank began, behind the first to begin",
             "median delay behind the first rank / median time of an iteration",
             &rows,
             late,
+            false,
         )),
     ];
     blocks.push(Block::Table {
@@ -57,10 +59,10 @@ fn took((start, end): (u64, u64)) -> f64 {
 }
 
 /// For each rank its median over the median of all ranks, less 1.
-fn relative(side: &Side, row: &Row, of: fn((u64, u64)) -> f64) -> Vec<Option<f64>> {
+fn relative(side: &Side, row: &Row) -> Vec<Option<f64>> {
     let medians: Vec<Option<f64>> = side.played[row.index]
         .iter()
-        .map(|iterations| median(&iterations.iter().map(|it| of(*it)).collect::<Vec<f64>>()))
+        .map(|iterations| median(&iterations.iter().map(|it| took(*it)).collect::<Vec<f64>>()))
         .collect();
     let all = median(&medians.iter().flatten().copied().collect::<Vec<f64>>());
     let Some(all) = all.filter(|all| *all > 0.0) else {
@@ -88,7 +90,14 @@ fn lateness(side: &Side, row: &Row) -> Vec<Option<f64>> {
     ranks.iter().map(of_rank).collect()
 }
 
-fn heat(caption: &str, legend: &str, rows: &[&Row], values: Vec<Vec<Option<f64>>>) -> Figure {
+/// `both_ways`: values may be below zero.
+fn heat(
+    caption: &str,
+    legend: &str,
+    rows: &[&Row],
+    values: Vec<Vec<Option<f64>>>,
+    both_ways: bool,
+) -> Figure {
     let ranks = values.first().map_or(0, Vec::len);
     let names: Vec<String> = rows.iter().map(|row| words(row)).collect();
     let mut table = Table::new(
@@ -125,7 +134,10 @@ fn heat(caption: &str, legend: &str, rows: &[&Row], values: Vec<Vec<Option<f64>>
             .iter()
             .map(|row| row.chunks(together).map(farthest).collect())
             .collect(),
-        colours: Colours::Diverging(most.min(1.0)),
+        colours: match both_ways {
+            true => Colours::Diverging(most.min(1.0)),
+            false => Colours::Sequential(most.min(1.0)),
+        },
         value: signed_percent,
         legend: legend.into(),
     };

@@ -123,6 +123,21 @@ pub fn what(row: &Row) -> String {
     words
 }
 
+/// Names of rows for the columns of a figure: what all have in common, and what is each one's own.
+pub fn columns(rows: &[&Row]) -> (String, Vec<String>) {
+    let same = rows.windows(2).all(|pair| what(pair[0]) == what(pair[1]));
+    match rows {
+        [first, _, ..] if same && rows.iter().all(|row| row.trace.is_none() && row.bytes > 0) => {
+            let sizes = rows.iter().map(|row| Bytes(row.bytes).to_string());
+            (format!("{}, size", what(first)), sizes.collect())
+        }
+        _ => (
+            "operation, in the order played".into(),
+            rows.iter().map(|row| words(row)).collect(),
+        ),
+    }
+}
+
 /// Each once, in the order in which they were met.
 pub fn distinct<'a>(names: &[&'a str]) -> Vec<&'a str> {
     let mut distinct: Vec<&str> = Vec::new();

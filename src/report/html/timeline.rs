@@ -1,8 +1,8 @@
 //! Who was busy when: every rank's iterations over the whole run, and where ranks were lost.
 
-use super::page::{Block, Figure, Key, Section, Table};
+use super::page::{Block, Figure, Section, Table};
 use super::short;
-use super::side::{Side, words};
+use super::side::{Side, columns, words};
 use crate::report::svg::lanes::{Bar, Lanes};
 use crate::results::summary::Row;
 
@@ -26,22 +26,28 @@ pub(super) fn section(side: &Side, title: String, place: usize) -> Option<Sectio
     if bars.is_empty() {
         return None;
     }
-    let named = |row: &Row| Key::fill(row.index, words(row));
+    let rows = &run.rows;
+    let (what, names) = columns(&rows.iter().collect::<Vec<&Row>>());
+    let spans = rows.iter().zip(names).filter_map(|(row, name)| {
+        let (first, last) = span(side, row)?;
+        Some((seconds(first), seconds(last), name))
+    });
     let drawing = Lanes {
         across: "seconds since the common start of all ranks, real".into(),
         tick: short,
         lanes: (0..ranks).map(|rank| format!("rank {rank}")).collect(),
         bars,
         marks: losses(side),
+        spans: spans.collect(),
     };
     let cut = match run.manifest.plan.ranks.len() {
         all if all > ranks => format!("; the first {ranks} of {all} ranks"),
         _ => String::new(),
     };
     let figure = Figure {
-        caption: format!("Iterations of all ranks, measured ones only{cut}"),
+        caption: format!("Iterations of all ranks, measured ones only, by {what}{cut}"),
         drawings: vec![drawing.svg("when each rank was within an iteration of which operation")],
-        legend: run.rows.iter().map(named).collect(),
+        legend: Vec::new(),
         table: Some(table(side)),
         small: false,
     };
@@ -70,6 +76,12 @@ fn losses(side: &Side) -> Vec<(f64, String)> {
     let lost = manifest.lost_ranks.iter();
     lost.map(|loss| (loss.at_s - started.at_s, format!("rank {} lost", loss.rank)))
         .collect()
+}
+
+/// When the first rank began and the last ended what was measured of an operation, ns.
+fn span(side: &Side, row: &Row) -> Option<(u64, u64)> {
+    let all = || side.played[row.index].iter().flatten();
+    Some((all().map(|it| it.0).min()?, all().map(|it| it.1).max()?))
 }
 
 fn table(side: &Side) -> Table {

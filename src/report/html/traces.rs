@@ -80,6 +80,7 @@ fn played(side: &Side, trace: &TraceReport) -> Option<Figure> {
         lanes: names.collect(),
         bars,
         marks: Vec::new(),
+        spans: Vec::new(),
     };
     let cut = if lanes.len() > LANES {
         "; the first ranks only"

@@ -34,14 +34,10 @@ pub fn svg(rows: &[Row], across: &str, label: &str) -> String {
     let bottom = TOP + rows.len() as f64 * ROW;
     let reach = rows.iter().flat_map(|row| {
         let bounds = [row.bounds.0, row.bounds.1].into_iter().flatten();
-        bounds.chain([row.change, row.floor]).map(f64::abs)
+        bounds.chain([row.change, row.floor, -row.floor, 0.01, -0.01])
     });
-    let reach = reach
-        .filter(|reach| reach.is_finite())
-        .fold(0.01, f64::max)
-        .min(WIDEST)
-        * 1.05;
-    let x = Scale::over(Kind::Linear, [-reach, reach].into_iter(), (left, WIDTH - 70.0));
+    let reach = reach.map(|reach| reach.clamp(-WIDEST, WIDEST) * 1.05);
+    let x = Scale::over(Kind::Linear, reach, (left, WIDTH - 70.0));
     let mut canvas = Canvas::new(WIDTH, bottom + 42.0);
     for tick in x.ticks(8) {
         let place = x.place(tick);

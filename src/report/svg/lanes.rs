@@ -20,14 +20,18 @@ pub struct Lanes {
     pub bars: Vec<Bar>,
     /// Moments that are marked by a vertical line and a word.
     pub marks: Vec<(f64, String)>,
+    /// What went on from when to when, written above the lanes where there is room.
+    pub spans: Vec<(f64, f64, String)>,
 }
 
 /// Width of the figure.
 const WIDTH: f64 = 1060.0;
 /// Room for names of lanes.
 const LEFT: f64 = 76.0;
-/// Below the words of marks.
-const TOP: f64 = 18.0;
+/// Below the words of spans and marks.
+const TOP: f64 = 32.0;
+/// About the width of a character of the figure's text.
+const CHARACTER: f64 = 6.3;
 /// Room for the axis.
 const BOTTOM: f64 = 40.0;
 
@@ -51,6 +55,12 @@ impl Lanes {
             canvas.text((LEFT - 6.0, y), Anchor::End, "tick", name);
         }
         self.bars(&mut canvas, x, lane);
+        for (from, to, name) in &self.spans {
+            let (from, to) = (x.place(*from), x.place(*to));
+            if to - from > name.chars().count() as f64 * CHARACTER {
+                canvas.text(((from + to) / 2.0, 11.0), Anchor::Middle, "tick", name);
+            }
+        }
         for (at, word) in &self.marks {
             let place = x.place(*at);
             canvas.line((place, TOP - 4.0), (place, bottom), "fault");
@@ -117,6 +127,7 @@ mod tests {
             lanes: vec!["rank 0".into()],
             bars: bars.collect(),
             marks: Vec::new(),
+            spans: Vec::new(),
         };
         let svg = lanes.svg("a rank");
         assert!(svg.len() < 10_000, "{} bytes", svg.len());

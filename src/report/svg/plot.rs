@@ -93,7 +93,7 @@ impl Plot {
         let y = Scale::over(self.y.kind, ys, (height - BOTTOM, TOP));
         let mut canvas = Canvas::new(width, height);
         self.axes(&mut canvas, x, y);
-        for (at, word) in &self.marks {
+        for (number, (at, word)) in self.marks.iter().enumerate() {
             let place = x.place(*at);
             canvas.line((place, TOP), (place, height - BOTTOM), "mark");
             let (anchor, dx) = if place > width * 0.7 {
@@ -101,7 +101,9 @@ impl Plot {
             } else {
                 (Anchor::Start, 4.0)
             };
-            canvas.text((place + dx, TOP + 9.0), anchor, "tick", word);
+            // One above the other, because they may be close; low, because the line goes up.
+            let y = height - BOTTOM - 6.0 - 13.0 * number as f64;
+            canvas.text((place + dx, y), anchor, "tick", word);
         }
         self.lines.iter().for_each(|line| draw(&mut canvas, line, x, y));
         canvas.finish(label)

@@ -55,15 +55,18 @@ pub(super) fn entries(root: &Path, ids: Vec<RunId>) -> Vec<Entry> {
     if ids.len() < WORTHWHILE {
         return ids.into_iter().map(|id| read(root, id)).collect();
     }
-    let mut known = load(root);
+    // The kernel is asked about the manifests while the index is being read.
+    let (mut known, stamps) = std::thread::scope(|scope| {
+        let index = scope.spawn(|| load(root));
+        let stamps = stamps(root, &ids);
+        (index.join().unwrap_or_default(), stamps)
+    });
     let before = known.len();
-    let (mut found, mut stamps) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
+    let mut found = Vec::with_capacity(ids.len());
     let mut fresh = 0;
-    for id in ids {
+    for (id, stamp) in ids.into_iter().zip(&stamps) {
         let path = root.join(id.as_str());
-        let stamp = Stamp::of(&path.join("manifest.json"));
-        let kept = known.remove(&id).filter(|(held, _)| Some(*held) == stamp);
-        stamps.push(stamp);
+        let kept = known.remove(&id).filter(|(held, _)| Some(*held) == *stamp);
         found.push(match kept {
             Some((_, header)) => Entry {
                 id,
@@ -86,6 +89,21 @@ pub(super) fn entries(root: &Path, ids: Vec<RunId>) -> Vec<Entry> {
         ..entry
     };
     found.into_iter().map(now).collect()
+}
+
+/// The stamps of all manifests, in order; asked for by as many threads as there are cores to run them.
+fn stamps(root: &Path, ids: &[RunId]) -> Vec<Option<Stamp>> {
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
+    let stamp = |id: &RunId| Stamp::of(&root.join(id.as_str()).join("manifest.json"));
+    let part = |ids: &[RunId]| ids.iter().map(stamp).collect::<Vec<_>>();
+    std::thread::scope(|scope| {
+        let parts = ids.chunks(ids.len().div_ceil(threads).max(1));
+        let parts: Vec<_> = parts.map(|ids| (ids, scope.spawn(move || part(ids)))).collect();
+        let joined = parts
+            .into_iter()
+            .flat_map(|(ids, part)| part.join().unwrap_or_else(|_| vec![None; ids.len()]));
+        joined.collect()
+    })
 }
 
 fn read(root: &Path, id: RunId) -> Entry {
