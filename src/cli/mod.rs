@@ -6,15 +6,19 @@
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries; [`insight`]: what its time went to.
 //! * [`workload`]: traces: look into them, convert them, generate them.
 //! * [`placement`]: jobs on tori in virtual time, played by `genie run` too.
+//! * [`doctor`]: what this machine can do. [`completions`], [`man`]: for shells and readers of manuals.
 //! * [`rank`]: one rank's process, started by `genie run`.
 
 pub mod astra;
 pub mod check;
 pub mod clean;
+pub mod completions;
 pub mod diff;
+pub mod doctor;
 pub mod export;
 pub mod gate;
 pub mod insight;
+pub mod man;
 pub mod placement;
 pub mod plan;
 pub mod prune;
@@ -81,6 +85,12 @@ enum Command {
     Clean(clean::Args),
     /// Inspect, convert, explain and generate workload traces.
     Workload(workload::Args),
+    /// What this machine can do, what it cannot, and what to do about it.
+    Doctor(doctor::Args),
+    /// Print the script by which a shell completes `genie` commands.
+    Completions(completions::Args),
+    /// Print or write manual pages.
+    Man(man::Args),
     /// One rank's process; started by `genie run`.
     #[command(hide = true)]
     Rank(rank::Args),
@@ -115,6 +125,9 @@ pub fn main() -> u8 {
         Command::Import(args) => export::import(&args),
         Command::Clean(args) => clean::run(args),
         Command::Workload(args) => workload::run(args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Rank(args) => rank::run(args),
     };
     code as u8
