@@ -1,6 +1,6 @@
 //! The command line: flags are parsed to plain data here, one file per sub-command does the work.
 //!
-//! * [`run`]: play a scenario. [`check`], [`plan`], [`schema`]: look at one without playing it.
+//! * [`run`]: play a scenario, and [`serve`] its figures meanwhile. [`check`], [`plan`], [`schema`]: look at one without playing it.
 //! * [`runs`], [`show`], [`report`], [`diff`], [`gate`]: what was stored, compared. [`tag`], [`prune`], [`export`]:
 //!   the store itself. [`clean`]: undo what a killed run left.
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries; [`insight`]: what its time went to.
@@ -27,6 +27,7 @@ pub mod report;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod serve;
 pub mod show;
 pub mod tag;
 pub mod workload;

@@ -2,7 +2,8 @@
 //! so a live report and one of a stored run are the same code.
 //!
 //! * [`terminal`]: the table; [`facts`] above it, its [`columns`]; [`progress`]: the bar on stderr.
-//! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run.
+//! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run; [`watch`]: ranks and
+//!   links while they are busy; [`metrics`]: for Prometheus.
 //! * [`insight`]: what a simulation spent its time on. [`perfetto`]: timelines;
 //!   [`played`]: that of a stored run.
 //! * [`placement`]: policies compared.
@@ -20,6 +21,7 @@ pub mod insight;
 pub mod json;
 pub mod list;
 pub mod live;
+pub mod metrics;
 pub mod perfetto;
 pub mod placement;
 pub mod played;
@@ -28,4 +30,5 @@ pub mod style;
 pub mod svg;
 pub mod terminal;
 pub mod trace;
+pub mod watch;
 pub mod workload;

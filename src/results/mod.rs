@@ -6,6 +6,7 @@
 //! * [`summary`] and [`statistics`]: from raw times to a row; [`cautions`]: when not to trust it.
 //! * [`columns`], [`tables`], [`csv`]: the files of a run folder and their schemas; [`iterations`], [`links`],
 //!   [`nodes`]: back from them.
+//! * [`parquet`]: tables as other programs read them fastest.
 //! * [`environment`]: the machine that the run was made on; [`run_id`]: what runs are called.
 //! * [`digest`] and [`durable`]: files that are whole, or known not to be.
 
@@ -20,6 +21,7 @@ pub mod gate;
 pub mod iterations;
 pub mod links;
 pub mod nodes;
+pub mod parquet;
 pub mod reader;
 pub mod recorder;
 pub mod run;

@@ -42,25 +42,14 @@ pub fn each(folder: &Path, run: &Run, found: &mut Vec<String>, mut show: impl Fn
     let Some(text) = reader::file(folder, "nodes.csv", &run.manifest, found) else {
         return;
     };
-    let mut lines = text.split_inclusive('\n');
-    let header = lines.next().map(csv::records).unwrap_or_default();
-    let Some(header) = header.first() else { return };
-    let (mut wrong, mut record) = (0, String::new());
-    for line in lines {
-        record.push_str(line);
-        // A name may hold a line end, within quotes.
-        if record.matches('"').count() % 2 == 1 {
-            continue;
-        }
-        let fields = csv::records(&record);
-        record.clear();
-        // A last line without its end was torn off.
-        let Some(fields) = fields.first() else { continue };
-        match tables::node(header, fields) {
+    let (mut header, mut wrong) = (None, 0);
+    csv::each(&text, |record| match &header {
+        None => header = Some(record.to_vec()),
+        Some(header) => match tables::node(header, record) {
             Ok(node) if node.op < plan.ops.len() && (node.rank as usize) < plan.ranks.len() => show(node),
             _ => wrong += 1,
-        }
-    }
+        },
+    });
     if wrong > 0 {
         found.push(format!(
             "{wrong} lines of nodes.csv are left out: not a node of the plan"

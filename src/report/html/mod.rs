@@ -26,7 +26,7 @@ use side::Side;
 /// The file. `comparison`: of the same sides in the same order, where there are several.
 pub fn page(sides: &[Side], comparison: Option<&Comparison>) -> String {
     let mut sections = overview::sections(sides);
-    sections.extend(comparison.map(|comparison| comparison::section(comparison)));
+    sections.extend(comparison.map(comparison::section));
     sections.extend(scaling::section(sides));
     sections.extend(distribution::section(sides));
     for (place, side) in sides.iter().enumerate() {

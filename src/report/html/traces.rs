@@ -111,13 +111,16 @@ fn lane(lane: &str) -> &str {
     }
 }
 
+/// Picks a figure of an iteration.
+type Pick = fn(&TraceFigures) -> f64;
+
 fn iteration(trace: &TraceReport) -> Table {
     let model = trace.modelled_network.as_deref().unwrap_or("none");
     let mut table = Table::new(
         format!("Trace {}: an iteration; modelled network: {model}", trace.name),
         ["", "#measured", "#modelled", "#ratio"],
     );
-    let picks: [(&str, fn(&TraceFigures) -> f64); 3] = [
+    let picks: [(&str, Pick); 3] = [
         ("iteration", |figures| figures.iteration_us),
         ("compute", |figures| figures.compute_us),
         ("exposed communication", |figures| figures.exposed_us),

@@ -39,10 +39,7 @@ pub fn svg(rows: &[Row], label: &str) -> String {
             (place, bottom + 15.0),
             Anchor::Middle,
             "tick",
-            &format!("{tick:.3}")
-                .trim_end_matches('0')
-                .trim_end_matches('.')
-                .to_owned(),
+            format!("{tick:.3}").trim_end_matches('0').trim_end_matches('.'),
         );
     }
     for (number, row) in rows.iter().enumerate() {
