@@ -237,8 +237,9 @@ fn a_run_and_a_comparison_are_well_formed_and_speak_for_themselves() {
     ] {
         position(&format!("<section id=\"{id}\""));
     }
-    let series = [("a", &a), ("b", &b)]
-        .map(|(label, folder)| stored::series(label, &[folder.clone()], Metric::Time).expect("it is there"));
+    let series = [("a", &a), ("b", &b)].map(|(label, folder)| {
+        stored::series(label, std::slice::from_ref(folder), Metric::Time).expect("it is there")
+    });
     let comparison = compare(&series, &Options::default());
     let both = html::page(&[side("a", &a), side("b", &b)], Some(&comparison));
     check(&both);

@@ -1,6 +1,7 @@
 //! Network cards of this machine: name, driver, firmware, speed, MTU and what else decides how fast they
 //! are, read from sysfs and by ethtool requests. Reading needs no privileges and changes nothing.
 
+mod dcb;
 mod ethtool;
 mod sysfs;
 
@@ -31,7 +32,8 @@ pub struct Nic {
     pub state: Option<String>,
     /// Backed by a device (PCI, USB, virtio), as opposed to one made of software (veth, bridge).
     pub hardware: bool,
-    /// Further facts by name: PCI ids, PCIe speed and width, NUMA node, queues, ring sizes, pause frames.
+    /// Further facts by name: PCI ids, PCIe speed and width, NUMA node, queues, ring sizes, pause frames, data
+    /// centre bridging.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub details: BTreeMap<String, String>,
 }
@@ -45,6 +47,7 @@ pub fn list() -> Vec<Nic> {
         }
         if nic.hardware {
             nic.details.extend(ethtool::details(&nic.name));
+            nic.details.extend(dcb::details(&nic.name));
         }
     }
     nics

@@ -155,11 +155,6 @@ impl Finding {
     }
 }
 
-/// `yes` or `no`.
-fn yes(there: bool) -> &'static str {
-    if there { "yes" } else { "no" }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -160,7 +160,7 @@ fn rdma(machine: &Environment) -> Vec<Finding> {
             "acceleration",
             accelerated,
             if accelerated {
-                "KVM"
+                "/dev/kvm can be opened"
             } else {
                 "no access to /dev/kvm"
             },

@@ -1,11 +1,9 @@
 //! What this user may do, and how much of it.
 
-use std::path::Path;
-
 use genie_emu::privilege::{NeedsPrivilege, Privilege};
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::{Finding, yes};
+use super::Finding;
 
 const AREA: &str = "rights";
 /// Open files that a run of 64 ranks on one machine needs.
@@ -29,7 +27,6 @@ pub(super) fn findings(privilege: &Result<Privilege, NeedsPrivilege>) -> Vec<Fin
             format!("{} KiB", bytes >> 10)
         }
     };
-    let tracing = Path::new("/sys/kernel/tracing/trace_marker").exists();
     vec![
         Finding::needed(
             AREA,
@@ -52,11 +49,6 @@ pub(super) fn findings(privilege: &Result<Privilege, NeedsPrivilege>) -> Vec<Fin
             locked >= LOCKED,
             amount(locked),
             "for RDMA: memlock unlimited in /etc/security/limits.conf",
-        ),
-        Finding::fine(
-            AREA,
-            "kernel tracing",
-            format!("{} (only to look deeper)", yes(tracing)),
         ),
     ]
 }

@@ -45,7 +45,7 @@ pub(super) fn section(side: &Side, title: String, place: usize) -> Option<Sectio
         _ => String::new(),
     };
     let figure = Figure {
-        caption: format!("Iterations of all ranks, measured ones only, by {what}{cut}"),
+        caption: format!("Iterations of all ranks, measured ones only ({what}){cut}"),
         drawings: vec![drawing.svg("when each rank was within an iteration of which operation")],
         legend: Vec::new(),
         table: Some(table(side)),
