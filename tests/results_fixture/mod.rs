@@ -160,6 +160,7 @@ pub fn environment() -> Environment {
         nics: Vec::new(),
         genie_version: "0.1.0".into(),
         genie_commit: None,
+        ..Environment::default()
     }
 }
 
