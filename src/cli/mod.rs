@@ -6,6 +6,7 @@
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries; [`insight`]: what its time went to.
 //! * [`workload`]: traces: look into them, convert them, generate them.
 //! * [`placement`]: jobs on tori in virtual time, played by `genie run` too.
+//! * [`vm`]: a small guest for what this kernel cannot.
 //! * [`rank`]: one rank's process, started by `genie run`.
 
 pub mod astra;
@@ -24,6 +25,7 @@ pub mod runs;
 pub mod schema;
 pub mod show;
 pub mod tag;
+pub mod vm;
 pub mod workload;
 
 use std::io::{self, Write};
@@ -76,6 +78,8 @@ enum Command {
     Import(export::ImportArgs),
     /// Remove what killed runs have left on this machine, and nothing else.
     Clean(clean::Args),
+    /// The small virtual machine that has soft-RoCE where this kernel has not.
+    Vm(vm::Args),
     /// Inspect, convert, explain and generate workload traces.
     Workload(workload::Args),
     /// One rank's process; started by `genie run`.
@@ -111,6 +115,7 @@ pub fn main() -> u8 {
         Command::Import(args) => export::import(&args),
         Command::Clean(args) => clean::run(args),
         Command::Workload(args) => workload::run(args),
+        Command::Vm(args) => vm::run(args),
         Command::Rank(args) => rank::run(args),
     };
     code as u8
