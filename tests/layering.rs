@@ -88,6 +88,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/testbed/launch/local.rs", "system calls between fork and exec"),
     ("src/report/style.rs", "the terminal's width"),
     ("emu/src/privilege.rs", "fork, to try a user namespace on a child"),
+    ("emu/src/guest/machine.rs", "system calls between fork and exec"),
     ("emu/src/calibrate.rs", "MSG_TRUNC, as the transport that it stands for"),
     ("emu/src/journal/clean.rs", "signals by pidfd"),
     ("drivers/src/nic/ethtool.rs", "the ethtool ioctl"),

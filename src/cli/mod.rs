@@ -7,6 +7,7 @@
 //! * [`workload`]: traces: look into them, convert them, generate them.
 //! * [`placement`]: jobs on tori in virtual time, played by `genie run` too.
 //! * [`doctor`]: what this machine can do. [`completions`], [`man`]: for shells and readers of manuals.
+//! * [`vm`]: a small guest for what this kernel cannot.
 //! * [`rank`]: one rank's process, started by `genie run`.
 
 pub mod astra;
@@ -30,6 +31,7 @@ pub mod schema;
 pub mod serve;
 pub mod show;
 pub mod tag;
+pub mod vm;
 pub mod workload;
 
 use std::io::{self, Write};
@@ -84,6 +86,8 @@ enum Command {
     Import(export::ImportArgs),
     /// Remove what killed runs have left on this machine, and nothing else.
     Clean(clean::Args),
+    /// The small virtual machine that has soft-RoCE where this kernel has not.
+    Vm(vm::Args),
     /// Inspect, convert, explain and generate workload traces.
     Workload(workload::Args),
     /// What this machine can do, what it cannot, and what to do about it.
@@ -129,6 +133,7 @@ pub fn main() -> u8 {
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::Vm(args) => vm::run(args),
         Command::Rank(args) => rank::run(args),
     };
     code as u8

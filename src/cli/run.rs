@@ -19,6 +19,7 @@ use crate::results::run::Repetition;
 use crate::results::{Environment, Recorder, Run, RunId};
 use crate::scenario::plan::{FabricKind, Plan};
 use crate::scenario::{self, Diagnostics, Loaded};
+use crate::testbed::fabric::{guest, soft_roce};
 use crate::testbed::{capacity, congestion, controller, exit};
 
 /// Arguments of `genie run`.
@@ -78,6 +79,22 @@ pub fn run(args: Args) -> i32 {
         Ok(plan) => plan,
         Err(code) => return code,
     };
+    if plan.testbed.fabric == FabricKind::SoftRoce
+        && let Some(obstacle) = soft_roce::obstacle(&plan)
+    {
+        return elsewhere(&args, &obstacle);
+    }
+    if let Some(guest) = guest::inside() {
+        plan.cautions.push(format!(
+            "played in a small virtual machine ({guest}): right or wrong is as on hardware, times are not"
+        ));
+    }
+    if let Some(lossy) = plan.network.links.iter().find(|link| !link.loss.is_zero())
+        && !genie_emu::capability::probe().netem
+    {
+        super::complain(&genie_emu::FabricError::NoLoss(lossy.name.clone()).to_string());
+        return exit::USAGE;
+    }
     if let Err(error) = congestion::settle(&mut plan) {
         super::complain(&error.to_string());
         return exit::USAGE;
@@ -125,6 +142,19 @@ pub fn run(args: Args) -> i32 {
         } => gate(&args, &id, stored),
         Played { code, .. } => code,
     }
+}
+
+/// Plays the same command in a guest whose kernel has soft-RoCE.
+fn elsewhere(args: &Args, obstacle: &str) -> i32 {
+    if let Some(guest) = guest::inside() {
+        super::complain(&format!("no soft-RoCE in the guest ({guest}): {obstacle}"));
+        return exit::FABRIC;
+    }
+    let quiet = args.json || args.quiet;
+    if !quiet {
+        super::print_error(&format!("# soft-RoCE is played in a guest: {obstacle}\n"));
+    }
+    super::vm::same_command(args.results.clone(), quiet)
 }
 
 /// How runs are played and who looks on.

@@ -335,7 +335,8 @@ impl<'a> Run<'a> {
     async fn connect(&mut self, crew: &mut Crew<'a>) -> Result<(), Failure> {
         let setup = self.plan.testbed.setup_deadline.std();
         let key = store::secret().map_err(|e| Failure::Internal(e.to_string()))?;
-        for assignment in assignments(self.plan, &key) {
+        for mut assignment in assignments(self.plan, &key) {
+            self.name_ports(&mut assignment);
             if let Some(member) = &crew.seats[assignment.rank as usize].member {
                 let _ = member.orders.send(Order::Setup(Box::new(assignment)));
             }
@@ -360,6 +361,19 @@ impl<'a> Run<'a> {
         .await?;
         self.stage("connected", String::new());
         Ok(())
+    }
+
+    /// Where hosts share a namespace, a rank must be told by what it is reached.
+    fn name_ports(&self, assignment: &mut Assignment) {
+        let host = self.plan.ranks[assignment.rank as usize].host;
+        let ports = self
+            .fabric
+            .as_ref()
+            .map_or(Vec::new(), |fabric| fabric.ports(host));
+        (assignment.interfaces, assignment.devices) = ports
+            .into_iter()
+            .map(|port| (port.interface, port.device))
+            .unzip();
     }
 
     async fn play_row(&mut self, crew: &mut Crew<'a>, row: usize) -> Result<(), Failure> {
@@ -544,6 +558,8 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             ranks: plan.ranks.len() as u32,
             key: key.into(),
             addresses: plan.ranks[rank].addresses.clone(),
+            interfaces: Vec::new(),
+            devices: Vec::new(),
             peers: peers[rank].clone(),
             communicators: plan.communicators.clone(),
             rows: rows.clone(),

@@ -26,6 +26,7 @@ fn tcp(assignment: &Assignment) -> Setup {
         key: key_bytes(&assignment.key),
         peers: assignment.peers.clone(),
         addresses: assignment.addresses.clone(),
+        interfaces: assignment.interfaces.clone(),
         options: assignment.tcp.clone(),
         pacing: assignment.pacing,
         deadline: Duration::from_millis(assignment.setup_ms),
