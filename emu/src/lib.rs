@@ -6,6 +6,7 @@
 //! * [`shaping`]: how a link is made to act like a wire. [`calibrate`]: how well it does.
 //! * [`privilege`], [`capability`]: what this process may do and what this kernel can.
 //! * [`journal`]: what a run has made, so that a later one can remove it. [`state`]: where that is kept.
+//! * [`ocs`]: optical circuit switches that speak the real protocols.
 //! * [`namespace`], [`netlink`]: the kernel's side.
 
 pub mod calibrate;
@@ -15,6 +16,7 @@ pub mod fabric;
 pub mod journal;
 pub mod namespace;
 pub mod netlink;
+pub mod ocs;
 pub mod privilege;
 pub mod shaping;
 pub mod spec;
