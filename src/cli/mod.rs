@@ -6,6 +6,7 @@
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries; [`insight`]: what its time went to.
 //! * [`workload`]: traces: look into them, convert them, generate them.
 //! * [`placement`]: jobs on tori in virtual time, played by `genie run` too.
+//! * [`ocs`]: optical circuit switches, real and imitated.
 //! * [`rank`]: one rank's process, started by `genie run`.
 
 pub mod astra;
@@ -15,6 +16,7 @@ pub mod diff;
 pub mod export;
 pub mod gate;
 pub mod insight;
+pub mod ocs;
 pub mod placement;
 pub mod plan;
 pub mod prune;
@@ -78,6 +80,9 @@ enum Command {
     Clean(clean::Args),
     /// Inspect, convert, explain and generate workload traces.
     Workload(workload::Args),
+    /// Show and change the circuits of optical switches, or imitate one.
+    #[command(after_help = ocs::EXIT_CODES)]
+    Ocs(ocs::Args),
     /// One rank's process; started by `genie run`.
     #[command(hide = true)]
     Rank(rank::Args),
@@ -111,6 +116,7 @@ pub fn main() -> u8 {
         Command::Import(args) => export::import(&args),
         Command::Clean(args) => clean::run(args),
         Command::Workload(args) => workload::run(args),
+        Command::Ocs(args) => ocs::run(args),
         Command::Rank(args) => rank::run(args),
     };
     code as u8

@@ -135,6 +135,12 @@ impl Server {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// The circuits as they truly are, past all dialects.
+    pub fn circuits(&self) -> BTreeSet<Circuit> {
+        let state = self.shared.lock();
+        state.core.circuits().map(|(circuit, _)| circuit).collect()
+    }
 }
 
 impl Drop for Server {
