@@ -13,8 +13,9 @@ use super::error::OcsError;
 use super::model::Circuit;
 use super::switch::Switch;
 
-/// So often without any progress before a change is given up.
-const ATTEMPTS: u32 = 4;
+/// Patience: what an error costs is one; what a command that silently did nothing costs is two. Progress
+/// gives all of it back.
+const ATTEMPTS: u32 = 8;
 /// Between two looks at mirrors that move: the first and the longest.
 const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 /// Before another attempt after an error.
@@ -248,7 +249,7 @@ impl Effort {
             self.best = todo;
             self.left = ATTEMPTS;
         } else {
-            self.left -= 1;
+            self.left = self.left.saturating_sub(2);
         }
         self.retries += u32::from(begun);
     }
@@ -260,18 +261,7 @@ impl Effort {
         add: &[Circuit],
     ) -> Result<(), OcsError> {
         let begin = Instant::now();
-        let removed = if remove.is_empty() {
-            Ok(())
-        } else {
-            switch.disconnect(remove)
-        };
-        let told = removed.and_then(|()| {
-            if add.is_empty() {
-                Ok(())
-            } else {
-                switch.connect(add)
-            }
-        });
+        let told = tell(switch, remove, add);
         self.times.command_s += begin.elapsed().as_secs_f64();
         told?;
         self.wait(switch, add)?;
@@ -344,6 +334,23 @@ impl Effort {
         if new_session && let Err(error) = switch.reopen() {
             self.notes.push(error.to_string());
         }
+    }
+}
+
+/// Removes, then makes what is not in the way of anything that was not removed after all.
+fn tell(switch: &mut dyn Switch, remove: &[Circuit], add: &[Circuit]) -> Result<(), OcsError> {
+    let mut add = add.to_vec();
+    if !remove.is_empty() {
+        switch.disconnect(remove)?;
+        if !add.is_empty() {
+            let now = switch.circuits()?;
+            add.retain(|wanted| !now.iter().any(|other| other.conflicts(*wanted)));
+        }
+    }
+    if add.is_empty() {
+        Ok(())
+    } else {
+        switch.connect(&add)
     }
 }
 

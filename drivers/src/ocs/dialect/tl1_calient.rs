@@ -199,6 +199,7 @@ impl Switch for Tl1Calient {
     fn settling(&mut self, circuits: &[Circuit]) -> Result<Settling, OcsError> {
         let entries = self.entries()?;
         let mut settling = Settling::default();
+        let mut idle = Vec::new();
         for circuit in circuits {
             let state = entries
                 .get(circuit)
@@ -206,8 +207,16 @@ impl Switch for Tl1Calient {
             match state {
                 Some("RDY") => {}
                 Some("FLT") => settling.failed.push(*circuit),
+                Some("OOS") => idle.push(*circuit),
                 _ => settling.pending = true,
             }
+        }
+        // Entered and never activated: the answer to entering it was lost.
+        for circuit in idle {
+            let (ports, _) = self.words(circuit)?;
+            let Entry { group, name, .. } = &entries[&circuit];
+            self.tl1.say(&format!("ACT-CRS::{ports}:{{}}::{name},{group};"))?;
+            settling.pending = true;
         }
         Ok(settling)
     }

@@ -37,7 +37,7 @@ impl Tl1 {
 
     /// Says a command; `{}` in it stands for the tag. Gives the lines of the answer.
     pub fn say(&mut self, command: &str) -> Result<Vec<String>, OcsError> {
-        self.say_as(command, command)
+        self.say_as(command, &command.replace(":{}", ""))
     }
 
     /// As [`Tl1::say`]; messages show `shown` instead, for commands with passwords.
