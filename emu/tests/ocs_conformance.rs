@@ -136,7 +136,7 @@ fn troubles_that_can_be_overcome_are() {
     let troubles: &[&[&str]] = &[
         &["drop-reply=7"],
         &["lose-session=5"],
-        &["lose-session=9", "drop-reply=7"],
+        &["lose-session=11", "drop-reply=13"],
         &["deny=2"],
         &["half-bulk=1"],
         &["half-bulk=2", "deny=3"],

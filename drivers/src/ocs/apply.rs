@@ -13,9 +13,9 @@ use super::error::OcsError;
 use super::model::Circuit;
 use super::switch::Switch;
 
-/// Patience: what an error costs is one; what a command that silently did nothing costs is two. Progress
-/// gives all of it back.
-const ATTEMPTS: u32 = 8;
+/// Patience: what an error costs is one; what a command that silently did nothing costs is three.
+/// Progress gives all of it back.
+const ATTEMPTS: u32 = 12;
 /// Between two looks at mirrors that move: the first and the longest.
 const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 /// Before another attempt after an error.
@@ -249,7 +249,7 @@ impl Effort {
             self.best = todo;
             self.left = ATTEMPTS;
         } else {
-            self.left = self.left.saturating_sub(2);
+            self.left = self.left.saturating_sub(3);
         }
         self.retries += u32::from(begun);
     }
