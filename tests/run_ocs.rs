@@ -1,6 +1,8 @@
 //! `genie ocs` as people use it: an imitation in one process, changes in others, and what is left when one of
 //! them is killed.
 
+#![allow(clippy::unwrap_used)] // clippy takes helpers of integration tests for code
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

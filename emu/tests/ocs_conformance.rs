@@ -1,6 +1,8 @@
 //! One suite for all dialects of optical switches: the drivers against the imitations over real sockets, with
 //! every trouble that these can make. What the switch truly holds is read past the dialect.
 
+#![allow(clippy::unwrap_used)] // clippy takes helpers of integration tests for code
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -12,10 +14,10 @@ use genie_emu::ocs::{Options, Server, Settle, Trouble};
 const SIZE: Size = Size { a: 16, b: 16 };
 const SETTLE: Duration = Duration::from_millis(25);
 
-fn serve(dialect: Dialect, troubles: &[&str]) -> Server {
+fn options(dialect: Dialect, troubles: &[&str]) -> Options {
     let mut trouble = Trouble::default();
     troubles.iter().for_each(|text| trouble.add(text).unwrap());
-    let options = Options {
+    Options {
         dialect,
         size: SIZE,
         settle: Settle {
@@ -25,8 +27,11 @@ fn serve(dialect: Dialect, troubles: &[&str]) -> Server {
         seed: 3,
         trouble,
         listen: "127.0.0.1:0".parse().unwrap(),
-    };
-    Server::start(options, Box::new(|_| {})).unwrap()
+    }
+}
+
+fn serve(dialect: Dialect, troubles: &[&str]) -> Server {
+    Server::start(options(dialect, troubles), Box::new(|_| {})).unwrap()
 }
 
 fn endpoint(dialect: Dialect, server: &Server) -> Endpoint {
@@ -128,6 +133,47 @@ fn circuits_are_made_moved_and_removed_and_others_stay() {
 
         apply(&mut *switch, &change("1A-1B 2A-2B 3A-3B", "")).unwrap();
         assert_eq!(server.circuits(), set(FOREIGN), "{dialect}");
+    }
+}
+
+/// When the light of a circuit went and when another's came, as its observer saw it.
+fn dark_time(dialect: Dialect, settle: Duration) -> Duration {
+    let (seen, events) = std::sync::mpsc::channel();
+    let mut options = options(dialect, &[]);
+    options.settle = Settle {
+        mean: settle,
+        jitter: Duration::ZERO,
+    };
+    let observer = move |changes: &[(Circuit, bool)]| {
+        changes
+            .iter()
+            .for_each(|change| drop(seen.send((*change, Instant::now()))));
+    };
+    let server = Server::start(options, Box::new(observer)).unwrap();
+    let mut switch = open(dialect, &server);
+    apply(&mut *switch, &change("", "1A-1B")).unwrap();
+    apply(&mut *switch, &change("1A-1B", "1A-2B")).unwrap();
+    let wanted = [("1A-1B", true), ("1A-1B", false), ("1A-2B", true)];
+    let times = wanted.map(|(circuit, lit)| {
+        let (change, at) = events.recv_timeout(Duration::from_secs(5)).unwrap();
+        assert_eq!(change, (circuit.parse().unwrap(), lit), "{dialect}");
+        at
+    });
+    times[2] - times[1]
+}
+
+#[test]
+fn a_moved_circuit_is_dark_for_the_settle_time_and_at_most_20_ms() {
+    let settle = Duration::from_millis(50);
+    for dialect in Dialect::ALL {
+        // What else runs on the machine may delay one attempt.
+        let darks: Vec<Duration> = (0..5).map(|_| dark_time(dialect, settle)).collect();
+        assert!(
+            darks.iter().all(|dark| *dark >= settle),
+            "{dialect}: light before mirrors settle: {darks:?}"
+        );
+        let limit = settle + Duration::from_millis(20);
+        assert!(darks.iter().any(|dark| *dark <= limit), "{dialect}: {darks:?}");
     }
 }
 

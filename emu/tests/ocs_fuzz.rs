@@ -1,5 +1,7 @@
 //! Hostile bytes at both ends of every dialect: errors, but no panic, no hang and no growing memory.
 
+#![allow(clippy::unwrap_used)] // clippy takes helpers of integration tests for code
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};

@@ -110,7 +110,7 @@ impl Luck {
 }
 
 fn hits(number: u32, every: u32) -> bool {
-    every > 0 && number % every == 0
+    every > 0 && number.is_multiple_of(every)
 }
 
 #[cfg(test)]
