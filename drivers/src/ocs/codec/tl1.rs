@@ -202,11 +202,9 @@ pub fn list(numbers: impl IntoIterator<Item = u32>) -> String {
 
 /// The value of `KEY=value` in `A=1,KEY=value,C=3`.
 pub fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let pairs = text.split([',', ':']).filter_map(|part| part.split_once('='));
-    pairs
-        .into_iter()
-        .find(|(name, _)| name.trim() == key)
-        .map(|(_, value)| value.trim())
+    let mut pairs = text.split([',', ':']).filter_map(|part| part.split_once('='));
+    let found = pairs.find(|(name, _)| name.trim() == key);
+    found.map(|(_, value)| value.trim())
 }
 
 #[cfg(test)]
