@@ -145,9 +145,10 @@ fn dark_time(dialect: Dialect, settle: Duration) -> Duration {
         jitter: Duration::ZERO,
     };
     let observer = move |changes: &[(Circuit, bool)]| {
+        let at = Instant::now();
         changes
             .iter()
-            .for_each(|change| drop(seen.send((*change, Instant::now()))));
+            .for_each(|change| seen.send((*change, at)).unwrap());
     };
     let server = Server::start(options, Box::new(observer)).unwrap();
     let mut switch = open(dialect, &server);
