@@ -160,6 +160,7 @@ pub fn environment() -> Environment {
         nics: Vec::new(),
         genie_version: "0.1.0".into(),
         genie_commit: None,
+        ..Environment::default()
     }
 }
 
@@ -197,6 +198,7 @@ pub fn record(plan: &Plan, op: usize, us: &[f64]) -> OpRecord {
         },
         link_bytes: vec![[(payload * all * 1.046) as u64; 2]; plan.network.links.len()],
         stolen_share: Some(0.0),
+        others_share: Some(0.0),
     }
 }
 

@@ -1,8 +1,11 @@
-//! Network cards of this machine: name, driver, firmware, speed and MTU, read from sysfs and by
-//! `ETHTOOL_GDRVINFO`. Reading needs no privileges and changes nothing.
+//! Network cards of this machine: name, driver, firmware, speed, MTU and what else decides how fast they
+//! are, read from sysfs and by ethtool requests. Reading needs no privileges and changes nothing.
 
+mod dcb;
 mod ethtool;
 mod sysfs;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +32,10 @@ pub struct Nic {
     pub state: Option<String>,
     /// Backed by a device (PCI, USB, virtio), as opposed to one made of software (veth, bridge).
     pub hardware: bool,
+    /// Further facts by name: PCI ids, PCIe speed and width, NUMA node, queues, ring sizes, pause frames, data
+    /// centre bridging.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
 }
 
 /// All interfaces of this network namespace by name. Empty when sysfs is not there.
@@ -37,6 +44,10 @@ pub fn list() -> Vec<Nic> {
     for nic in &mut nics {
         if let Ok(info) = driver_info(&nic.name) {
             nic.add(info);
+        }
+        if nic.hardware {
+            nic.details.extend(ethtool::details(&nic.name));
+            nic.details.extend(dcb::details(&nic.name));
         }
     }
     nics
