@@ -25,6 +25,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("scenario", "placement", "the planner turns a `[placement]` into the study that is replayed"),
     ("cli", "system::op", "operations are plain data that everyone may name"),
     ("cli", "genie_emu", "privileges come first in `run`; `clean` undoes what journals list"),
+    ("cli", "genie_drivers", "`ocs` drives switches; `clean` puts their circuits back"),
     ("report", "results", "reports are made of recorded runs"),
     ("report", "event", "live reports follow events"),
     ("report", "scenario::plan", "the plan is plain data that everyone may read"),

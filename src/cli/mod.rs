@@ -6,6 +6,7 @@
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries; [`insight`]: what its time went to.
 //! * [`workload`]: traces: look into them, convert them, generate them.
 //! * [`placement`]: jobs on tori in virtual time, played by `genie run` too.
+//! * [`ocs`]: optical circuit switches, real and imitated.
 //! * [`doctor`]: what this machine can do. [`completions`], [`man`]: for shells and readers of manuals.
 //! * [`vm`]: a small guest for what this kernel cannot.
 //! * [`rank`]: one rank's process, started by `genie run`.
@@ -20,6 +21,7 @@ pub mod export;
 pub mod gate;
 pub mod insight;
 pub mod man;
+pub mod ocs;
 pub mod placement;
 pub mod plan;
 pub mod prune;
@@ -90,6 +92,9 @@ enum Command {
     Vm(vm::Args),
     /// Inspect, convert, explain and generate workload traces.
     Workload(workload::Args),
+    /// Show and change the circuits of optical switches, or imitate one.
+    #[command(after_help = ocs::EXIT_CODES)]
+    Ocs(ocs::Args),
     /// What this machine can do, what it cannot, and what to do about it.
     Doctor(doctor::Args),
     /// Print the script by which a shell completes `genie` commands.
@@ -130,6 +135,7 @@ pub fn main() -> u8 {
         Command::Import(args) => export::import(&args),
         Command::Clean(args) => clean::run(args),
         Command::Workload(args) => workload::run(args),
+        Command::Ocs(args) => ocs::run(args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -53,6 +53,15 @@ pub fn list() -> Vec<Nic> {
     nics
 }
 
+/// Whether an interface of this network namespace has a carrier; `None`: there is no such interface, or
+/// it is set down.
+pub fn carrier(name: &str) -> Option<bool> {
+    let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
+    let path = std::path::Path::new("/sys/class/net").join(name).join("carrier");
+    let text = std::fs::read_to_string(path).ok().filter(|_| plain)?;
+    Some(text.trim() == "1")
+}
+
 impl Nic {
     fn add(&mut self, info: DriverInfo) {
         let said = |text: String| Some(text).filter(|text| !text.is_empty() && text != "N/A");
@@ -73,6 +82,15 @@ mod tests {
         let loopback = nics.iter().find(|nic| nic.name == "lo").unwrap();
         assert!(!loopback.hardware, "loopback is made of software");
         assert!(loopback.mtu.unwrap() >= 1500, "{loopback:?}");
+    }
+
+    #[test]
+    fn loopback_has_a_carrier_and_what_is_no_interface_has_none() {
+        assert_eq!(carrier("lo"), Some(true));
+        assert_eq!(
+            [carrier("genie-no-such"), carrier("../net/lo"), carrier("")],
+            [None; 3]
+        );
     }
 
     #[test]
