@@ -2,9 +2,11 @@
 //!
 //! * [`analytical`]: virtual time, by formula.
 //! * [`message`]: how messages are named and matched, on every transport.
+//! * [`rdma`]: RDMA verbs over whatever executes them.
 //! * [`tcp`]: TCP sockets, without touching payload.
 //! * [`analytical`]: equations in virtual time.
 
 pub mod analytical;
 pub mod message;
+pub mod rdma;
 pub mod tcp;
