@@ -44,6 +44,9 @@ pub enum FabricKind {
     Emulated,
     /// The machine's existing interfaces (loopback unless told otherwise).
     Host,
+    /// As emulated, with a soft-RoCE device (Linux's `rdma_rxe`) for every rank; in a small virtual
+    /// machine where this kernel has none.
+    SoftRoce,
 }
 
 /// Which transport carries messages.
@@ -52,6 +55,10 @@ pub enum FabricKind {
 pub enum TransportKind {
     /// TCP sockets.
     Tcp,
+    /// RDMA by verbs.
+    Rdma,
+    /// RoCE v2 spoken by this program itself, over UDP.
+    RoceUser,
 }
 
 /// Service of RDMA queue pairs.

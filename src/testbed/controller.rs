@@ -329,15 +329,16 @@ impl<'a> Run<'a> {
                 let _ = member.orders.send(Order::Setup(Box::new(assignment)));
             }
         }
-        let mut book = vec![Vec::new(); self.plan.ranks.len()];
+        let mut book = vec![None; self.plan.ranks.len()];
         let listening = |rank: Rank, report: Report| match report {
-            Report::Listening { addresses } => {
-                book[rank as usize] = addresses;
+            Report::Listening { endpoint } => {
+                book[rank as usize] = Some(endpoint);
                 true
             }
             _ => false,
         };
         crew.gather(false, setup, listening, |_| {}).await?;
+        let book = book.into_iter().flatten().collect();
         crew.order(&Order::Book { book });
         crew.gather(
             false,
@@ -529,6 +530,7 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             peers: peers[rank].clone(),
             communicators: plan.communicators.clone(),
             rows: rows.clone(),
+            transport: plan.testbed.transport,
             tcp: plan.testbed.tcp.clone(),
             pacing: plan.testbed.tcp.pacing.map(paced),
             wait: plan.testbed.wait,

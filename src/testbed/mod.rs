@@ -5,7 +5,7 @@
 //! * [`stages`]: what the controller waits for: reports, losses, deadlines, signals.
 //! * [`store`]: rendezvous: ranks dial in with a token and say who they are.
 //! * [`control`]: the words between controller and ranks.
-//! * [`rank`], [`player`]: a rank process and its data thread.
+//! * [`rank`], [`player`]: a rank process and its data thread. `transports`: what it plays over.
 //! * [`clock`]: hybrid timers and their lateness.
 //! * [`launch`]: starting rank processes.
 //! * [`fabric`]: emulated or host. [`congestion`]: whether its TCP can be as asked for.
@@ -31,3 +31,4 @@ pub mod rank;
 pub mod stages;
 mod stolen;
 pub mod store;
+mod transports;
