@@ -88,8 +88,14 @@ mod tests {
         assert_eq!(bytes[..8], [0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0]);
         assert_eq!(bytes.len(), 24 + 16 + 14 + 20 + 8 + 8);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-        assert_eq!((word(24), word(28), word(32), word(36)), (1_500_000_000, 7, 50, 50));
+        assert_eq!(
+            (word(24), word(28), word(32), word(36)),
+            (1_500_000_000, 7, 50, 50)
+        );
         let seen = frame::read(&bytes[40..]).unwrap();
-        assert_eq!((seen.envelope, seen.class, seen.datagram), (envelope, 2, &b"abcdefgh"[..]));
+        assert_eq!(
+            (seen.envelope, seen.class, seen.datagram),
+            (envelope, 2, &b"abcdefgh"[..])
+        );
     }
 }

@@ -220,7 +220,11 @@ mod tests {
         for step in 1..=5u32 {
             point.wait_until(1_000 + 55_000 * u64::from(step));
             let missing = 5e9 / f64::from(1 << step);
-            assert!((point.rate() - (1e10 - missing)).abs() < 1.0, "step {step}: {}", point.rate());
+            assert!(
+                (point.rate() - (1e10 - missing)).abs() < 1.0,
+                "step {step}: {}",
+                point.rate()
+            );
         }
     }
 

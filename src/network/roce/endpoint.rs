@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -14,14 +14,16 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::capture::Capture;
 use super::counters::Counters;
 use super::dcqcn;
+use super::desk::{Desk, FIRST_NUMBER, Peer, Queue, since_epoch};
 use super::loss::Loss;
 use super::memory::Regions;
-use super::port::{Datagram, Lane, Port, PortError};
+use super::port::{Lane, Port, PortError};
 use super::queue::{Chunk, Config, QueuePair, Receive, Segment, Work};
 use super::raw::interface_of;
 use super::sys::{self, Message};
-use super::wire::icrc::{self, Envelope, Unidentified};
-use super::wire::{PORT, Packet, packet};
+use super::train::{Tail, Train, append, bytes_of};
+use super::wire::PORT;
+use super::wire::icrc::{Envelope, Unidentified};
 use crate::network::rdma::provider::{
     Access, Completed, DeviceFacts, Gid, Memory, PathOptions, Payload, Provider, ProviderError, QueueAddress,
     QueueOptions, QueuePair as Number, Request, Span,
@@ -29,7 +31,7 @@ use crate::network::rdma::provider::{
 use crate::scenario::plan::Service;
 
 /// Settings of an endpoint.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Whole frames are received, by a raw socket.
     pub raw: bool,
@@ -51,49 +53,33 @@ pub struct Settings {
     pub capture: Option<PathBuf>,
 }
 
-/// Queue pair numbers begin here: 0 and 1 are special.
-const FIRST_NUMBER: u32 = 0x10;
+impl Default for Settings {
+    /// A UDP socket, 256 KiB in flight, no congestion control; notifications at DSCP 48, as network cards
+    /// send them.
+    fn default() -> Self {
+        Self {
+            raw: false,
+            segmentation: true,
+            check_icrc: true,
+            window: 256 << 10,
+            dcqcn: None,
+            cnp_class: 48 << 2,
+            loss: 0.0,
+            seed: 1,
+            capture: None,
+        }
+    }
+}
+
 /// Headers of a packet that count against an interface's MTU: IPv6, UDP, transport headers and
 /// checksum, rounded up as rxe does.
 const HEADERS: u32 = 80;
 /// Packets that a queue pair sends before others have their turn.
 const QUANTUM: usize = 128;
-/// Bytes and datagrams that one message carries at most (udp(7): 64 segments; IPv4: 65,535 bytes).
-const LONGEST_TRAIN: usize = 65_000;
-const MOST_SEGMENTS: usize = 64;
 /// Batches of packets that are received before something is sent.
 const BATCHES: usize = 4;
 /// Longest message, as on all known hardware.
 const LONGEST_MESSAGE: u64 = 1 << 31;
-
-/// A queue pair and where its packets go.
-#[derive(Debug)]
-struct Queue {
-    pair: Option<QueuePair>,
-    first_psn: u32,
-    peer: Option<Peer>,
-    /// Posted before the queue pair was connected.
-    early: Vec<Receive>,
-    /// Has been given something to do since it was last asked for packets.
-    dirty: bool,
-}
-
-#[derive(Debug)]
-struct Peer {
-    envelope: Envelope,
-    to: SockAddr,
-    lane: Lane,
-    class: u8,
-}
-
-/// Packets of one queue pair that go in one message.
-#[derive(Debug)]
-struct Train {
-    queue: Number,
-    segments: Vec<Segment>,
-    /// Bytes of its datagrams; the last may be shorter.
-    datagram: usize,
-}
 
 /// An endpoint.
 #[derive(Debug)]
@@ -111,12 +97,6 @@ pub struct Endpoint {
     loss: Loss,
     capture: Option<Capture<io::BufWriter<std::fs::File>>>,
     started: Instant,
-}
-
-fn datagram_bytes(segment: &Segment) -> usize {
-    let payload = segment.payload.bytes();
-    let pad = usize::from(packet::padding(payload));
-    segment.headers.as_bytes().len() + payload + pad + icrc::LENGTH
 }
 
 impl Endpoint {
@@ -249,7 +229,9 @@ impl Endpoint {
                     queue.dirty = true;
                     break;
                 }
-                let Some(segment) = pair.poll_transmit(now) else { break };
+                let Some(segment) = pair.poll_transmit(now) else {
+                    break;
+                };
                 if self.loss.drops() {
                     self.counters.injected_drops += 1;
                 } else {
@@ -300,13 +282,19 @@ impl Endpoint {
             .collect();
         let mut messages = Vec::with_capacity(trains.len());
         for (train, parts) in trains.iter().zip(&parts) {
-            let Some(peer) = &self.queues[train.queue].peer else { break };
+            let Some(peer) = &self.queues[train.queue].peer else {
+                break;
+            };
             let notification = train.segments.first().is_some_and(|segment| segment.notification);
             messages.push(Message {
                 to: &peer.to,
                 parts,
                 segment: (train.segments.len() > 1).then_some(train.datagram as u16),
-                class: if notification { self.settings.cnp_class } else { peer.class },
+                class: if notification {
+                    self.settings.cnp_class
+                } else {
+                    peer.class
+                },
             });
         }
         let sent = self.port.send(lane, &messages)?;
@@ -367,7 +355,11 @@ impl Endpoint {
                 };
                 let payload = bytes_of(&self.memory, &segment.payload);
                 let tail = Tail::of(&envelope, segment, payload);
-                let class = if segment.notification { self.settings.cnp_class } else { peer.class };
+                let class = if segment.notification {
+                    self.settings.cnp_class
+                } else {
+                    peer.class
+                };
                 let parts = [segment.headers.as_bytes(), payload, tail.as_bytes()];
                 capture.packet(since_epoch(), &envelope, class, &parts)?;
             }
@@ -413,127 +405,6 @@ impl Endpoint {
     }
 }
 
-/// The bytes of a chunk: bounds were checked when the request was taken, and regions are never removed.
-fn bytes_of<'a>(memory: &'a Regions, chunk: &'a Chunk) -> &'a [u8] {
-    match chunk {
-        Chunk::Empty => &[],
-        Chunk::Inline(bytes) => bytes,
-        Chunk::Memory { key, address, bytes } => {
-            memory.slice(*key, *address, *bytes as usize).unwrap_or_default()
-        }
-    }
-}
-
-fn append(waiting: &mut VecDeque<Train>, queue: Number, segment: Segment, segmentation: bool) {
-    let bytes = datagram_bytes(&segment);
-    let joins = |train: &&mut Train| {
-        let last = train.segments.last();
-        segmentation
-            && train.queue == queue
-            && bytes <= train.datagram
-            && train.segments.len() < MOST_SEGMENTS
-            && (train.segments.len() + 1) * train.datagram <= LONGEST_TRAIN
-            // Only the last may be shorter than the others.
-            && last.is_some_and(|last| datagram_bytes(last) == train.datagram && last.notification == segment.notification)
-    };
-    match waiting.back_mut().filter(joins) {
-        Some(train) => train.segments.push(segment),
-        None => waiting.push_back(Train {
-            queue,
-            segments: vec![segment],
-            datagram: bytes,
-        }),
-    }
-}
-
-/// Padding and checksum at the end of a packet.
-#[derive(Debug, Clone, Copy)]
-struct Tail {
-    bytes: [u8; 3 + icrc::LENGTH],
-    pad: u8,
-}
-
-impl Tail {
-    fn of(envelope: &Envelope, segment: &Segment, payload: &[u8]) -> Self {
-        let pad = packet::padding(payload.len());
-        let check = icrc::icrc(envelope, segment.headers.as_bytes(), payload, pad);
-        let mut bytes = [0; 3 + icrc::LENGTH];
-        bytes[3..].copy_from_slice(&check);
-        Self { bytes, pad }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[3 - usize::from(self.pad)..]
-    }
-}
-
-/// Where packets that come in are looked at.
-struct Desk<'a> {
-    memory: &'a mut Regions,
-    queues: &'a mut [Queue],
-    counters: &'a mut Counters,
-    identify: Option<&'a mut Unidentified>,
-    capture: Option<&'a mut Capture<io::BufWriter<std::fs::File>>>,
-    now: u64,
-    failure: Option<io::Error>,
-}
-
-impl Desk<'_> {
-    fn take(&mut self, datagram: &Datagram<'_>) {
-        let seen = &datagram.seen;
-        let Ok(packet) = Packet::read(seen.datagram) else {
-            self.counters.rcvd_discards += 1;
-            return;
-        };
-        let Some(envelope) = self.judge(datagram, &packet) else {
-            self.counters.rx_icrc_encapsulated += 1;
-            return;
-        };
-        if let Some(capture) = &mut self.capture
-            && let Err(e) = capture.packet(since_epoch(), &envelope, seen.class, &[seen.datagram])
-        {
-            self.failure = Some(e);
-        }
-        let number = packet.bth.destination.checked_sub(FIRST_NUMBER);
-        let queue = number.and_then(|number| self.queues.get_mut(number as usize));
-        let known = queue.filter(|queue| {
-            let peer = queue.peer.as_ref();
-            peer.is_some_and(|peer| peer.envelope.destination == seen.envelope.source)
-        });
-        match known.and_then(|queue| queue.pair.as_mut().zip(Some(&mut queue.dirty))) {
-            Some((pair, dirty)) => {
-                // RFC 3168: both bits set is "congestion experienced".
-                pair.handle(&packet, seen.class & 3 == 3, self.now, self.memory);
-                *dirty = true;
-            }
-            None => self.counters.rcvd_discards += 1,
-        }
-    }
-
-    /// The headers around a packet whose checksum is right, or is not judged.
-    fn judge(&mut self, datagram: &Datagram<'_>, packet: &Packet<'_>) -> Option<Envelope> {
-        let envelope = datagram.seen.envelope;
-        let Some(identify) = &mut self.identify else {
-            return Some(envelope);
-        };
-        let body = &datagram.seen.datagram[..datagram.seen.datagram.len() - icrc::LENGTH];
-        if datagram.identified {
-            return (icrc::icrc_of(&envelope, body) == packet.icrc).then_some(envelope);
-        }
-        let identification = identify.solve(&envelope, body, packet.icrc)?;
-        Some(Envelope {
-            identification,
-            ..envelope
-        })
-    }
-}
-
-fn since_epoch() -> u128 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos())
-}
-
 /// The kernel or the device cannot cut messages here.
 fn cannot_segment(error: &io::Error) -> bool {
     matches!(
@@ -557,13 +428,26 @@ fn lost_on_the_way(error: &io::Error) -> bool {
 
 /// The largest path MTU of RoCE that the interface of `address` can carry.
 fn path_mtu(address: IpAddr) -> io::Result<u32> {
-    let missing = || io::Error::new(io::ErrorKind::AddrNotAvailable, format!("no interface has {address}"));
+    let missing = || {
+        io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            format!("no interface has {address}"),
+        )
+    };
     let interface = interface_of(address).ok_or_else(missing)?;
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     let mtu = sys::interface_mtu(socket.as_fd(), &interface.name)?;
     let fits = |size: &u32| size + HEADERS <= mtu;
-    let too_small = || io::Error::other(format!("{} has an MTU of {mtu} bytes; 336 are needed", interface.name));
-    [4096, 2048, 1024, 512, 256].into_iter().find(fits).ok_or_else(too_small)
+    let too_small = || {
+        io::Error::other(format!(
+            "{} has an MTU of {mtu} bytes; 336 are needed",
+            interface.name
+        ))
+    };
+    [4096, 2048, 1024, 512, 256]
+        .into_iter()
+        .find(fits)
+        .ok_or_else(too_small)
 }
 
 /// The GID that RoCE v2 makes of an address.
@@ -657,7 +541,12 @@ impl Provider for Endpoint {
         }
     }
 
-    fn connect(&mut self, queue: Number, peer: &QueueAddress, path: &PathOptions) -> Result<(), ProviderError> {
+    fn connect(
+        &mut self,
+        queue: Number,
+        peer: &QueueAddress,
+        path: &PathOptions,
+    ) -> Result<(), ProviderError> {
         let to = address_of(&peer.gid);
         if to.is_ipv4() != self.port.address().is_ipv4() {
             let why = format!("{to} is of another address family than {}", self.port.address());
@@ -665,7 +554,10 @@ impl Provider for Endpoint {
         }
         let mtu = path.mtu.unwrap_or(peer.mtu.min(self.facts.mtu));
         if ![256, 512, 1024, 2048, 4096].contains(&mtu) || mtu > self.facts.mtu {
-            let why = format!("a path MTU of {mtu}; this interface carries up to {}", self.facts.mtu);
+            let why = format!(
+                "a path MTU of {mtu}; this interface carries up to {}",
+                self.facts.mtu
+            );
             return Err(self.unfit("connect a queue pair", why));
         }
         let own = FIRST_NUMBER + queue as u32;
@@ -736,7 +628,11 @@ impl Provider for Endpoint {
             });
             entry.dirty = true;
         }
-        let sent = if self.waiting.is_empty() { self.transmit() } else { Ok(()) };
+        let sent = if self.waiting.is_empty() {
+            self.transmit()
+        } else {
+            Ok(())
+        };
         sent.map_err(|e| self.error("send packets", e))
     }
 
@@ -762,7 +658,9 @@ impl Provider for Endpoint {
     }
 
     fn must_poll_within(&self) -> Option<Duration> {
-        if !self.completions.is_empty() || self.queues.iter().any(|queue| queue.dirty) {
+        // What waits for room in a socket is woken by it.
+        let may_send = self.waiting.is_empty() && self.queues.iter().any(|queue| queue.dirty);
+        if !self.completions.is_empty() || may_send {
             return Some(Duration::ZERO);
         }
         let pairs = self.queues.iter().filter_map(|queue| queue.pair.as_ref());
@@ -772,7 +670,10 @@ impl Provider for Endpoint {
 
     fn counters(&self) -> Vec<(String, u64)> {
         let named = self.totals().named();
-        named.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+        named
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect()
     }
 }
 

@@ -120,14 +120,23 @@ mod tests {
         let two = regions.register(100, Access::RemoteRead).unwrap();
         assert_ne!(one.remote_key, two.remote_key);
         let may = |m: &Memory, from: u64, bytes: u64, access: Access| {
-            regions.check(m.remote_key, m.address + from, bytes, access).is_ok()
+            regions
+                .check(m.remote_key, m.address + from, bytes, access)
+                .is_ok()
         };
         assert!(may(&one, 0, 100, Access::RemoteWrite));
         assert!(may(&one, 100, 0, Access::RemoteWrite));
         assert!(!may(&one, 1, 100, Access::RemoteWrite), "past the end");
         assert!(!may(&one, 0, 1, Access::RemoteRead), "not granted");
-        assert!(!may(&one, u64::MAX - one.address, 2, Access::RemoteWrite), "wraps");
-        assert!(regions.check(one.remote_key, two.address, 1, Access::RemoteWrite).is_err());
+        assert!(
+            !may(&one, u64::MAX - one.address, 2, Access::RemoteWrite),
+            "wraps"
+        );
+        assert!(
+            regions
+                .check(one.remote_key, two.address, 1, Access::RemoteWrite)
+                .is_err()
+        );
         for key in [0, 1, u32::MAX, one.remote_key ^ 1] {
             assert!(regions.slice(key, one.address, 1).is_err(), "key {key:#x}");
         }

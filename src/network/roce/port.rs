@@ -102,7 +102,9 @@ impl Port {
         let receiver = if raw {
             // The main socket only keeps the kernel from refusing packets; nobody reads from it.
             let _ = main.set_recv_buffer_size(0);
-            Receiver::Raw(Box::new(Raw::open(address).map_err(failed("cannot receive whole frames"))?))
+            Receiver::Raw(Box::new(
+                Raw::open(address).map_err(failed("cannot receive whole frames"))?,
+            ))
         } else {
             receive_options(&main, address.is_ipv6()).map_err(failed("cannot set socket options"))?;
             Receiver::Udp(Inbox::new(INBOX, LONGEST))
@@ -247,7 +249,11 @@ impl Port {
 /// A UDP socket of `address` from which packets go without fragments.
 fn bound(address: IpAddr, port: u16) -> io::Result<Socket> {
     let socket = Socket::new(
-        if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 },
+        if address.is_ipv4() {
+            Domain::IPV4
+        } else {
+            Domain::IPV6
+        },
         Type::DGRAM.nonblocking().cloexec(),
         Some(Protocol::UDP),
     )?;

@@ -23,7 +23,9 @@ pub struct Raw {
 
 impl std::fmt::Debug for Raw {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Raw").field("socket", &self.socket).finish_non_exhaustive()
+        f.debug_struct("Raw")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
     }
 }
 
@@ -45,7 +47,9 @@ impl Raw {
         let unfit = |why: &'static str| io::Error::new(io::ErrorKind::Unsupported, why);
         let interface = interface_of(address).ok_or_else(|| unfit("no interface has this address"))?;
         if interface.is_loopback() {
-            return Err(unfit("loopback shows every frame twice; use backend = \"udp\" there"));
+            return Err(unfit(
+                "loopback shows every frame twice; use backend = \"udp\" there",
+            ));
         }
         let own = socket(
             AddressFamily::Packet,

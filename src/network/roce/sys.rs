@@ -180,7 +180,10 @@ impl Inbox {
     pub fn message(&self, index: usize) -> (Arrival, &[u8]) {
         let arrival = self.arrivals[index];
         let start = index * self.size;
-        (arrival, &self.buffers[start..start + arrival.bytes.min(self.size)])
+        (
+            arrival,
+            &self.buffers[start..start + arrival.bytes.min(self.size)],
+        )
     }
 }
 

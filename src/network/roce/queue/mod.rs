@@ -67,7 +67,8 @@ impl QueuePair {
         if opcode == Opcode::CongestionNotification {
             return self.requester.notified(now, counters);
         }
-        if marked {
+        // Slowing down the sender of an acknowledge would not help the queue that marked it.
+        if marked && opcode != Opcode::Acknowledge {
             self.responder.marked(now, counters);
         }
         if opcode.is_request() {

@@ -254,9 +254,10 @@ impl Requester {
         let index = self.next - pending.first;
         match pending.work.verb {
             Verb::Send { immediate } => (self.part(pending, index, Operation::Send, None, immediate), 1),
-            Verb::Write { remote, immediate } => {
-                (self.part(pending, index, Operation::Write, Some(remote), immediate), 1)
-            }
+            Verb::Write { remote, immediate } => (
+                self.part(pending, index, Operation::Write, Some(remote), immediate),
+                1,
+            ),
             Verb::Read { remote } => (self.read(pending, index, remote), pending.packets - index),
         }
     }
@@ -295,7 +296,7 @@ impl Requester {
         let mut bth = Bth::new(Opcode::ReadRequest, self.destination, psn::wire(self.next));
         bth.ack_request = true;
         let reth = Reth {
-            address: remote.address + skipped,
+            address: remote.address.wrapping_add(skipped),
             key: remote.key,
             length: (pending.work.payload.bytes() as u64 - skipped) as u32,
         };
@@ -425,16 +426,12 @@ impl Requester {
     }
 
     /// Takes a response to a read.
-    pub fn response(
-        &mut self,
-        packet: &Packet<'_>,
-        memory: &mut Regions,
-        now: u64,
-        counters: &mut Counters,
-    ) {
+    pub fn response(&mut self, packet: &Packet<'_>, memory: &mut Regions, now: u64, counters: &mut Counters) {
         let sequence = psn::nearest(self.unacked, packet.bth.psn);
         let index = self.queue.partition_point(|pending| pending.end() <= sequence);
-        let Some(pending) = self.queue.get(index) else { return };
+        let Some(pending) = self.queue.get(index) else {
+            return;
+        };
         if self.failed || sequence < self.unacked || sequence >= self.highest || !pending.is_read() {
             return;
         }
@@ -454,7 +451,9 @@ impl Requester {
 
     /// Puts the response that is expected next where it belongs.
     fn take(&mut self, packet: &Packet<'_>, memory: &mut Regions, now: u64, counters: &mut Counters) {
-        let Some(front) = self.queue.front_mut() else { return };
+        let Some(front) = self.queue.front_mut() else {
+            return;
+        };
         let piece = front.work.payload.piece(front.responses, self.config.mtu);
         if piece.bytes() != packet.payload.len() {
             self.fail(Status::BadResponse);

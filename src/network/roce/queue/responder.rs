@@ -236,9 +236,9 @@ impl Responder {
     fn repeat(&mut self, sequence: Sequence, packet: &Packet<'_>, memory: &Regions) {
         match packet.reth.filter(|_| packet.bth.opcode == Opcode::ReadRequest) {
             Some(reth) => {
-                let allowed = memory.check(reth.key, reth.address, u64::from(reth.length), Access::RemoteRead);
+                let allowed = readable(&reth, memory);
                 let fits = sequence + self.packets(reth.length) <= self.expected;
-                if allowed.is_ok() && fits && self.replies.len() < MOST_REPEATED {
+                if allowed && fits && self.replies.len() < MOST_REPEATED {
                     self.serve(sequence, reth);
                 }
             }
@@ -263,8 +263,7 @@ impl Responder {
         if packet.bth.opcode == Opcode::ReadRequest {
             return self.take_read(packet, memory);
         }
-        let (operation, first, last, with_immediate) =
-            packet.bth.opcode.part().ok_or(Nak::InvalidRequest)?;
+        let (operation, first, last, with_immediate) = packet.bth.opcode.part().ok_or(Nak::InvalidRequest)?;
         let mut current = match (first, self.current) {
             (true, None) => self.begin(packet, operation, memory)?,
             (false, Some(current)) if current.operation == operation => current,
@@ -327,7 +326,12 @@ impl Responder {
             (Operation::Write, Some(reth)) => {
                 if reth.length > 0 {
                     memory
-                        .check(reth.key, reth.address, u64::from(reth.length), Access::RemoteWrite)
+                        .check(
+                            reth.key,
+                            reth.address,
+                            u64::from(reth.length),
+                            Access::RemoteWrite,
+                        )
                         .map_err(|_| Nak::RemoteAccess)?;
                 }
                 Ok(Current {
@@ -365,10 +369,8 @@ impl Responder {
         let (Some(reth), None) = (packet.reth, self.current) else {
             return Err(Nak::InvalidRequest.into());
         };
-        if reth.length > 0 {
-            memory
-                .check(reth.key, reth.address, u64::from(reth.length), Access::RemoteRead)
-                .map_err(|_| Nak::RemoteAccess)?;
+        if !readable(&reth, memory) {
+            return Err(Nak::RemoteAccess.into());
         }
         let first = self.expected;
         self.expected += self.packets(reth.length);
@@ -415,6 +417,12 @@ impl Responder {
     }
 }
 
+/// Whether a peer may read this. Nothing is asked of the key of nothing.
+fn readable(reth: &Reth, memory: &Regions) -> bool {
+    let check = || memory.check(reth.key, reth.address, u64::from(reth.length), Access::RemoteRead);
+    reth.length == 0 || check().is_ok()
+}
+
 fn acknowledge(destination: u32, sequence: Sequence, syndrome: Syndrome, messages: u32) -> Segment {
     let bth = Bth::new(Opcode::Acknowledge, destination, psn::wire(sequence));
     Segment {
@@ -434,14 +442,7 @@ fn notification(destination: u32) -> Segment {
     }
 }
 
-fn response(
-    destination: u32,
-    mtu: u32,
-    first: Sequence,
-    reth: &Reth,
-    index: u64,
-    messages: u32,
-) -> Segment {
+fn response(destination: u32, mtu: u32, first: Sequence, reth: &Reth, index: u64, messages: u32) -> Segment {
     let whole = Chunk::Memory {
         key: reth.key,
         address: reth.address,

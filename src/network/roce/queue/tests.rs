@@ -57,7 +57,9 @@ impl End {
         let target = memory.register(ROOM, Access::RemoteWrite).unwrap();
         let source = memory.register(ROOM, Access::RemoteRead).unwrap();
         let own = memory.register(ROOM, Access::Local).unwrap();
-        let pattern: Vec<u8> = (0..ROOM).map(|i| (i * 7 + i / 256 + number as u64) as u8).collect();
+        let pattern: Vec<u8> = (0..ROOM)
+            .map(|i| (i * 7 + i / 256 + number as u64) as u8)
+            .collect();
         for m in [source, own] {
             let all = memory.slice_mut(m.local_key, m.address, ROOM as usize).unwrap();
             all.copy_from_slice(&pattern);
@@ -73,7 +75,9 @@ impl End {
     }
 
     fn bytes(&self, memory: &Memory, offset: u64, bytes: u32) -> Vec<u8> {
-        let found = self.memory.slice(memory.local_key, memory.address + offset, bytes as usize);
+        let found = self
+            .memory
+            .slice(memory.local_key, memory.address + offset, bytes as usize);
         found.unwrap().to_vec()
     }
 
@@ -157,7 +161,9 @@ impl Link {
             }
             let arrival = self.flying.keys().next().map(|key| key.0);
             let timers = self.ends.iter().filter_map(|end| end.queue.next_time());
-            let Some(next) = timers.chain(arrival).min() else { return };
+            let Some(next) = timers.chain(arrival).min() else {
+                return;
+            };
             self.now = next.max(self.now);
             while let Some(entry) = self.flying.first_entry().filter(|e| e.key().0 <= self.now) {
                 let (to, marked, wire) = entry.remove();
@@ -264,10 +270,28 @@ fn post_all(link: &mut Link, from: usize, acts: &[Act]) -> Vec<What> {
 }
 
 fn finished(end: &End, expected: &[What], acts: usize) {
-    let ids: Vec<u64> = end.done.iter().filter(|c| c.what == What::Request).map(|c| c.id).collect();
-    assert_eq!(ids, (0..acts as u64).collect::<Vec<_>>(), "requests complete in order, each once");
-    assert!(end.done.iter().all(|c| c.status == Status::Success), "{:?}", end.done);
-    let received: Vec<What> = end.done.iter().map(|c| c.what).filter(|w| *w != What::Request).collect();
+    let ids: Vec<u64> = end
+        .done
+        .iter()
+        .filter(|c| c.what == What::Request)
+        .map(|c| c.id)
+        .collect();
+    assert_eq!(
+        ids,
+        (0..acts as u64).collect::<Vec<_>>(),
+        "requests complete in order, each once"
+    );
+    assert!(
+        end.done.iter().all(|c| c.status == Status::Success),
+        "{:?}",
+        end.done
+    );
+    let received: Vec<What> = end
+        .done
+        .iter()
+        .map(|c| c.what)
+        .filter(|w| *w != What::Request)
+        .collect();
     assert_eq!(received, expected);
 }
 
@@ -364,16 +388,30 @@ fn a_lost_packet_is_asked_for_once_and_the_sender_goes_back_to_it() {
     let mut link = Link::new(&config(256));
     let payload = link.ends[0].chunk(0, 256 * 40);
     let remote = link.remote(1, 0);
-    link.ends[0].post(0, Verb::Write { remote, immediate: None }, payload);
+    link.ends[0].post(
+        0,
+        Verb::Write {
+            remote,
+            immediate: None,
+        },
+        payload,
+    );
     let mut requests = 0;
     link.play(|from, _, _| {
         requests += u32::from(from == 0);
-        if requests == 11 && from == 0 { Verdict::Drop } else { Verdict::Pass }
+        if requests == 11 && from == 0 {
+            Verdict::Drop
+        } else {
+            Verdict::Pass
+        }
     });
     finished(&link.ends[0], &[], 1);
     let (sender, receiver) = (link.ends[0].queue.counters(), link.ends[1].queue.counters());
     assert_eq!((receiver.sent_seq_err, sender.rcvd_seq_err), (1, 1));
-    assert_eq!(sender.local_ack_timeout_err, 0, "a refusal is faster than a timeout");
+    assert_eq!(
+        sender.local_ack_timeout_err, 0,
+        "a refusal is faster than a timeout"
+    );
     // The window of 32 was out when the refusal came; all but the ten before the loss go again.
     assert_eq!(u64::from(requests), 40 + sender.retransmitted_pkts);
     assert!((20..=32).contains(&sender.retransmitted_pkts), "{sender:?}");
@@ -389,7 +427,11 @@ fn a_lost_last_acknowledge_costs_a_timeout_and_nothing_twice() {
     link.ends[1].receive(1000, 100);
     let mut dropped = false;
     link.play(|from, _, _| {
-        if from == 1 && !std::mem::replace(&mut dropped, true) { Verdict::Drop } else { Verdict::Pass }
+        if from == 1 && !std::mem::replace(&mut dropped, true) {
+            Verdict::Drop
+        } else {
+            Verdict::Pass
+        }
     });
     let received = What::Received {
         bytes: 100,
@@ -426,13 +468,19 @@ fn silence_ends_the_queue_pair_after_the_retries_and_everything_is_reported() {
     assert_eq!(link.ends[0].queue.counters().retry_exceeded_err, 1);
     link.ends[0].receive(51, 10);
     link.play(|_, _, _| Verdict::Pass);
-    assert_eq!(link.ends[0].done.last().map(|c| (c.id, c.status)), Some((51, Status::Flushed)));
+    assert_eq!(
+        link.ends[0].done.last().map(|c| (c.id, c.status)),
+        Some((51, Status::Flushed))
+    );
 }
 
 #[test]
 fn a_receiver_that_is_not_ready_is_tried_again_after_the_time_it_names() {
     for (rnr_retries, fails) in [(7, false), (2, true)] {
-        let mut link = Link::new(&Config { rnr_retries, ..config(1024) });
+        let mut link = Link::new(&Config {
+            rnr_retries,
+            ..config(1024)
+        });
         let payload = link.ends[0].chunk(0, 3000);
         link.ends[0].post(0, Verb::Send { immediate: None }, payload);
         let mut asked = 0;
@@ -451,13 +499,20 @@ fn a_receiver_that_is_not_ready_is_tried_again_after_the_time_it_names() {
                 let end = &mut link.ends[0];
                 end.queue.handle(&packet, false, link.now, &mut end.memory);
             }
-            assert!(link.ends[0].queue.poll_transmit(link.now + 9_999).is_none(), "code 1 is 10 us");
+            assert!(
+                link.ends[0].queue.poll_transmit(link.now + 9_999).is_none(),
+                "code 1 is 10 us"
+            );
             link.now += 10_000;
         }
         assert_eq!(asked, if fails { 3 } else { 5 });
         link.ends[1].receive(7, 3000);
         link.play(|_, _, _| Verdict::Pass);
-        let status = if fails { Status::NotReadyRetriesExceeded } else { Status::Success };
+        let status = if fails {
+            Status::NotReadyRetriesExceeded
+        } else {
+            Status::Success
+        };
         assert_eq!(link.ends[0].done[0].status, status);
     }
 }
@@ -468,11 +523,22 @@ fn wrong_keys_bounds_and_access_are_refused_by_name() {
         |link| {
             let mut remote = link.remote(1, 0);
             remote.key ^= 0x100;
-            Verb::Write { remote, immediate: None }
+            Verb::Write {
+                remote,
+                immediate: None,
+            }
         },
-        |link| Verb::Write { remote: link.remote(1, ROOM - 99), immediate: None },
-        |link| Verb::Write { remote: link.readable(1, 0), immediate: None },
-        |link| Verb::Read { remote: link.remote(1, 0) },
+        |link| Verb::Write {
+            remote: link.remote(1, ROOM - 99),
+            immediate: None,
+        },
+        |link| Verb::Write {
+            remote: link.readable(1, 0),
+            immediate: None,
+        },
+        |link| Verb::Read {
+            remote: link.remote(1, 0),
+        },
     ];
     for verb in wrong {
         let mut link = Link::new(&config(1024));
@@ -492,28 +558,42 @@ fn wrong_keys_bounds_and_access_are_refused_by_name() {
     }
 }
 
+/// 600 kB with a window of 32 packets and a round trip of 10 us: 26 Gbit/s, if nobody asks for less.
 #[test]
 fn marks_are_answered_with_notifications_at_most_one_in_fifty_microseconds() {
-    let controlled = Config {
-        dcqcn: Some(Parameters::paper(10_000_000_000)),
-        ..config(1024)
-    };
-    let mut link = Link::new(&controlled);
-    let payload = link.ends[0].chunk(0, 60_000);
-    let remote = link.remote(1, 0);
-    link.ends[0].post(0, Verb::Write { remote, immediate: None }, payload);
-    let (mut times, mut packets) = (0, 0);
-    link.play(|from, _, packet| {
-        times += u32::from(packet.bth.opcode == Opcode::CongestionNotification);
-        packets += u32::from(from == 0);
-        if from == 0 { Verdict::Mark } else { Verdict::Pass }
+    let took = [None, Some(Parameters::paper(10_000_000_000))].map(|dcqcn| {
+        let mut link = Link::new(&Config {
+            dcqcn,
+            ..config(1024)
+        });
+        for id in 0..10 {
+            let payload = link.ends[0].chunk(0, 60_000);
+            let verb = Verb::Write {
+                remote: link.remote(1, 0),
+                immediate: None,
+            };
+            link.ends[0].post(id, verb, payload);
+        }
+        let (mut times, mut packets) = (0, 0);
+        link.play(|from, _, packet| {
+            times += u64::from(packet.bth.opcode == Opcode::CongestionNotification);
+            packets += u64::from(from == 0);
+            if from == 0 { Verdict::Mark } else { Verdict::Pass }
+        });
+        finished(&link.ends[0], &[], 10);
+        let (sender, receiver) = (link.ends[0].queue.counters(), link.ends[1].queue.counters());
+        assert_eq!(receiver.np_ecn_marked_roce_packets, packets);
+        assert_eq!(receiver.np_cnp_sent, times);
+        assert_eq!(sender.rp_cnp_handled + sender.rp_cnp_ignored, times);
+        assert_eq!(sender.rp_cnp_handled > 0, dcqcn.is_some());
+        assert!(
+            (2..=link.now / 50_000 + 1).contains(&times),
+            "{times} in {} ns",
+            link.now
+        );
+        link.now
     });
-    finished(&link.ends[0], &[], 1);
-    let (sender, receiver) = (link.ends[0].queue.counters(), link.ends[1].queue.counters());
-    assert_eq!(receiver.np_ecn_marked_roce_packets, u64::from(packets));
-    assert_eq!(receiver.np_cnp_sent, u64::from(times));
-    assert_eq!(sender.rp_cnp_handled, u64::from(times));
-    assert!(u64::from(times) <= link.now / 50_000 + 1);
-    // 60 kB at half of 10 Gbit/s take 96 us, at the full rate 48: the second half of them waited.
-    assert!(times >= 1 && link.now > 60_000, "{times} notifications, {} ns", link.now);
+    assert!((180_000..250_000).contains(&took[0]), "{took:?}");
+    // Half of the line rate at most after the first notification: 4.8 Mbit at 5 Gbit/s are 960 us.
+    assert!(took[1] > 800_000, "{took:?}");
 }

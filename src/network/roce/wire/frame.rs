@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use etherparse::{
-    EtherType, Ethernet2Header, IpFragOffset, IpNumber, IpDscp, IpEcn, Ipv4Header, Ipv6FlowLabel, Ipv6Header, NetSlice, SlicedPacket,
-    TransportSlice, UdpHeader,
+    EtherType, Ethernet2Header, IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header,
+    NetSlice, SlicedPacket, TransportSlice, UdpHeader,
 };
 
 use super::PORT;
@@ -152,7 +152,10 @@ mod tests {
             let frame = whole(&envelope, 106 << 2 | 1, b"datagram");
             let seen = read(&frame).unwrap();
             assert_eq!(seen.envelope, envelope);
-            assert_eq!((seen.class, seen.datagram), (((106u32 << 2 | 1) & 0xff) as u8, &b"datagram"[..]));
+            assert_eq!(
+                (seen.class, seen.datagram),
+                (((106u32 << 2 | 1) & 0xff) as u8, &b"datagram"[..])
+            );
             for cut in 0..frame.len() {
                 let seen = read(&frame[..cut]);
                 assert!(seen.is_none(), "a frame cut to {cut} bytes gave {seen:?}");

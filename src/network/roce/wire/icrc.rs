@@ -164,8 +164,7 @@ fn basis(after: usize) -> [(u32, u16); 16] {
         hasher.finalize()
     };
     let zero = crc_of(0);
-    let mut basis: [(u32, u16); 16] =
-        std::array::from_fn(|bit| ((crc_of(1 << bit) ^ zero), 1u16 << bit));
+    let mut basis: [(u32, u16); 16] = std::array::from_fn(|bit| ((crc_of(1 << bit) ^ zero), 1u16 << bit));
     for row in 0..basis.len() {
         let (vector, bits) = basis[row];
         let top = 1 << vector.ilog2();
@@ -202,8 +201,7 @@ mod tests {
     /// Packets and checksums as `scapy.contrib.roce` computes them.
     #[test]
     fn checksums_are_those_of_an_independent_program() {
-        let write =
-            bytes("0a70ffff00000011801234560000700000001000000001020000000568656c6c6f000000cbde8ad7");
+        let write = bytes("0a70ffff00000011801234560000700000001000000001020000000568656c6c6f000000cbde8ad7");
         let acknowledge = bytes("1140ffff00000022000000071f0000037eb170e5");
         for (envelope, datagram) in [(v4(0, 49152), write), (v4(0xbeef, 4791), acknowledge)] {
             let (body, sent) = datagram.split_last_chunk::<4>().unwrap();
