@@ -86,6 +86,7 @@ const EDGES: &[(&str, &str, &str)] = &[
 #[rustfmt::skip]
 const UNSAFE: &[(&str, &str)] = &[
     ("src/network/tcp/sys.rs", "sendfile, MSG_TRUNC, epoll and socket options of the data path"),
+    ("src/network/roce/sys.rs", "many datagrams in one call, segmented by the kernel; an interface's MTU"),
     ("src/testbed/launch/local.rs", "system calls between fork and exec"),
     ("src/report/style.rs", "the terminal's width"),
     ("emu/src/privilege.rs", "fork, to try a user namespace on a child"),

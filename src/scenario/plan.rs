@@ -61,6 +61,19 @@ pub enum TransportKind {
     RoceUser,
 }
 
+/// Service of RDMA queue pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// Reliable connection: acknowledged, retransmitted, in order.
+    #[default]
+    Rc,
+    /// Unreliable connection: in order, what is lost stays lost.
+    Uc,
+    /// Unreliable datagram: one packet per message.
+    Ud,
+}
+
 /// How a rank waits for the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
