@@ -155,7 +155,13 @@ impl Switch for Tl1Calient {
         for circuit in circuits {
             let (ports, name) = self.words(*circuit)?;
             self.tl1.say(&format!("ENT-CRS::{ports}:{{}}::{GROUP},1WAY;"))?;
-            if let Err(error) = self.tl1.say(&format!("ACT-CRS::{ports}:{{}}::{name},{GROUP};")) {
+            let activate = format!("ACT-CRS::{ports}:{{}}::{name},{GROUP};");
+            // Refused once may be busy; refused twice is meant.
+            let activated = match self.tl1.say(&activate) {
+                Err(error) if !error.wants_new_session() => self.tl1.say(&activate),
+                other => other,
+            };
+            if let Err(error) = activated {
                 // Entered but dark is no circuit; it would be in the way of the next attempt.
                 if !error.wants_new_session() {
                     let _ = self.tl1.say(&format!("DLT-CRS::{ports}:{{}}::,{GROUP},{name};"));
