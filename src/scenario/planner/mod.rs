@@ -14,6 +14,7 @@ pub mod network;
 pub mod ops;
 pub mod placement;
 pub mod ranks;
+pub mod rdma;
 pub mod rehearsal;
 pub mod testbed;
 pub mod trace;

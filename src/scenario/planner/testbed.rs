@@ -12,6 +12,7 @@ pub fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     check_time(scenario, findings);
     check_testbed(scenario, findings);
     check_tcp(scenario, findings);
+    super::rdma::check(scenario, findings);
 }
 
 /// The checked options.
@@ -36,6 +37,7 @@ pub fn resolve(scenario: &Scenario) -> Testbed {
             slot_bytes: tcp.slot,
             slots: tcp.slots,
         },
+        rdma: super::rdma::resolve(&scenario.rdma),
     }
 }
 
