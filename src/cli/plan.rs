@@ -49,7 +49,7 @@ pub fn json(plan: &Plan) -> String {
 pub fn headline(plan: &Plan) -> String {
     let on = match plan.testbed.fabric {
         FabricKind::Host => "this machine".to_owned(),
-        FabricKind::Emulated => count(hosts(plan).count(), "emulated host"),
+        FabricKind::Emulated | FabricKind::SoftRoce => count(hosts(plan).count(), "emulated host"),
     };
     let dilated = if plan.dilation == 1.0 {
         String::new()

@@ -14,7 +14,7 @@ use crate::results::run::Repetition;
 use crate::results::{Environment, Recorder, Run, RunId};
 use crate::scenario::plan::{FabricKind, Plan};
 use crate::scenario::{self, Diagnostics, Loaded};
-use crate::testbed::{capacity, congestion, controller, exit};
+use crate::testbed::{capacity, congestion, controller, devices, exit};
 
 /// Arguments of `genie run`.
 #[derive(Debug, clap::Args)]
@@ -69,6 +69,10 @@ pub fn run(args: Args) -> i32 {
         return exit::USAGE;
     }
     if let Err(error) = capacity::settle(&plan) {
+        super::complain(&error.to_string());
+        return exit::USAGE;
+    }
+    if let Err(error) = devices::settle(&plan) {
         super::complain(&error.to_string());
         return exit::USAGE;
     }

@@ -20,3 +20,17 @@ pub struct MessageKey {
 
 /// Which of the parallel connections of a pair carries a message: `channel % channels`.
 pub type Channel = u32;
+
+/// Sender and receiver disagree on a message's length.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("rank {peer} sent {sent} bytes where {posted} bytes were expected (tag {tag:#x})")]
+pub struct LengthMismatch {
+    /// The sender.
+    pub peer: Rank,
+    /// Bytes that it announced.
+    pub sent: u64,
+    /// Bytes that the receive was posted with.
+    pub posted: u64,
+    /// The message's tag.
+    pub tag: u64,
+}

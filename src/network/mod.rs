@@ -3,10 +3,13 @@
 //! * [`analytical`]: virtual time, by formula.
 //! * [`message`]: how messages are named and matched, on every transport.
 //! * [`rdma`]: RDMA verbs over whatever executes them.
+//! * [`transport`]: what every transport offers. [`flows`]: the counters that it keeps. [`waiting`]: polling or blocking.
 //! * [`tcp`]: TCP sockets, without touching payload.
-//! * [`analytical`]: equations in virtual time.
 
 pub mod analytical;
+pub mod flows;
 pub mod message;
 pub mod rdma;
 pub mod tcp;
+pub mod transport;
+pub mod waiting;

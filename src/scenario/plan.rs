@@ -46,6 +46,9 @@ pub enum FabricKind {
     Emulated,
     /// The machine's existing interfaces (loopback unless told otherwise).
     Host,
+    /// As emulated, with a soft-RoCE device (Linux's `rdma_rxe`) for every rank; in a small virtual
+    /// machine where this kernel has none.
+    SoftRoce,
 }
 
 /// Which transport carries messages.
@@ -56,6 +59,8 @@ pub enum TransportKind {
     Tcp,
     /// RDMA verbs of a device: hardware, or the kernel's soft-RoCE.
     Rdma,
+    /// RoCE v2 spoken by this program itself, over UDP.
+    RoceUser,
 }
 
 /// How a rank waits for the network.
@@ -93,6 +98,7 @@ pub struct Testbed {
     /// TCP options.
     pub tcp: TcpOptions,
     /// Options of verbs.
+    #[serde(default)]
     pub rdma: rdma::RdmaOptions,
 }
 

@@ -2,14 +2,16 @@
 //! object), readable on the wire.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{NodeLabel, NodeTime, RankSummary};
 use crate::network::message::Rank;
-use crate::scenario::plan::{Communicator, TcpOptions, Wait};
+use crate::network::transport::{DeviceUse, Endpoint};
+use crate::scenario::plan::rdma::RdmaOptions;
+use crate::scenario::plan::{Communicator, TcpOptions, TransportKind, Wait};
 use crate::system::op::Op;
 use crate::workload::trace::Recipe;
 
@@ -24,8 +26,8 @@ pub enum Order {
     Setup(Box<Assignment>),
     /// Where every rank listens.
     Book {
-        /// `book[rank]`: one address per address of that rank.
-        book: Vec<Vec<SocketAddr>>,
+        /// `book[rank]`: how that rank is reached.
+        book: Vec<Endpoint>,
     },
     /// Play this row now.
     Play {
@@ -55,8 +57,12 @@ pub struct Assignment {
     pub communicators: Vec<Communicator>,
     /// Rows in order.
     pub rows: Vec<Row>,
+    /// What carries messages.
+    pub transport: TransportKind,
     /// TCP options.
     pub tcp: TcpOptions,
+    /// Options of verbs.
+    pub rdma: RdmaOptions,
     /// Pacing of each connection in real bytes per second.
     pub pacing: Option<u64>,
     /// How to wait.
@@ -115,8 +121,8 @@ pub enum Report {
     },
     /// It listens.
     Listening {
-        /// On these addresses.
-        addresses: Vec<SocketAddr>,
+        /// Here.
+        endpoint: Endpoint,
     },
     /// It is connected with all of its peers.
     Connected,
@@ -126,6 +132,8 @@ pub enum Report {
     RowDone(RowDone),
     /// What it has of a row that was not played to its end.
     RowPart(RowDone),
+    /// The RDMA device that it used.
+    Device(DeviceUse),
     /// Its last word.
     Finished(RankSummary),
     /// It cannot go on.

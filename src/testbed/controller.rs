@@ -329,15 +329,16 @@ impl<'a> Run<'a> {
                 let _ = member.orders.send(Order::Setup(Box::new(assignment)));
             }
         }
-        let mut book = vec![Vec::new(); self.plan.ranks.len()];
+        let mut book = vec![None; self.plan.ranks.len()];
         let listening = |rank: Rank, report: Report| match report {
-            Report::Listening { addresses } => {
-                book[rank as usize] = addresses;
+            Report::Listening { endpoint } => {
+                book[rank as usize] = Some(endpoint);
                 true
             }
             _ => false,
         };
         crew.gather(false, setup, listening, |_| {}).await?;
+        let book = book.into_iter().flatten().collect();
         crew.order(&Order::Book { book });
         crew.gather(
             false,
@@ -436,7 +437,12 @@ impl<'a> Run<'a> {
     async fn finish(&mut self, crew: &mut Crew<'a>) -> Result<(), Failure> {
         let mut summaries: Vec<Option<RankSummary>> = vec![None; self.plan.ranks.len()];
         crew.order(&Order::Finish);
+        let mut devices = Vec::new();
         let take = |rank: Rank, report: Report| match report {
+            Report::Device(device) => {
+                devices.push(Event::DeviceUsed { rank, device });
+                false
+            }
             Report::Finished(summary) => {
                 summaries[rank as usize] = Some(summary);
                 true
@@ -447,6 +453,9 @@ impl<'a> Run<'a> {
             .await?;
         for summary in summaries.into_iter().flatten() {
             self.say(Event::RankFinished(summary));
+        }
+        for device in devices {
+            self.say(device);
         }
         // Closing the lines lets the ranks end by themselves.
         crew.seats.iter_mut().for_each(|seat| seat.member = None);
@@ -529,7 +538,9 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             peers: peers[rank].clone(),
             communicators: plan.communicators.clone(),
             rows: rows.clone(),
+            transport: plan.testbed.transport,
             tcp: plan.testbed.tcp.clone(),
+            rdma: plan.testbed.rdma.clone(),
             pacing: plan.testbed.tcp.pacing.map(paced),
             wait: plan.testbed.wait,
             oversubscribed,

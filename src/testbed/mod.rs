@@ -5,11 +5,11 @@
 //! * [`stages`]: what the controller waits for: reports, losses, deadlines, signals.
 //! * [`store`]: rendezvous: ranks dial in with a token and say who they are.
 //! * [`control`]: the words between controller and ranks.
-//! * [`rank`], [`player`]: a rank process and its data thread.
+//! * [`rank`], [`player`]: a rank process and its data thread. `transports`: what it plays over.
 //! * [`clock`]: hybrid timers and their lateness.
 //! * [`launch`]: starting rank processes.
 //! * [`fabric`]: emulated or host. [`congestion`]: whether its TCP can be as asked for.
-//! * [`capacity`]: whether the machine can hold the plan. `peers`: who connects with whom.
+//! * [`devices`]: whether ranks have their RDMA devices. [`capacity`]: whether the machine can hold the plan. `peers`: who connects with whom.
 //!   `stolen`: CPU time that a hypervisor took.
 //! * [`model`]: the same machines in virtual time, over the analytical network.
 //! * [`forecast`]: a trace that is played, in virtual time over the planned network.
@@ -20,6 +20,7 @@ pub mod clock;
 pub mod congestion;
 pub mod control;
 pub mod controller;
+pub mod devices;
 pub mod exit;
 pub mod fabric;
 pub mod forecast;
@@ -31,3 +32,4 @@ pub mod rank;
 pub mod stages;
 mod stolen;
 pub mod store;
+mod transports;

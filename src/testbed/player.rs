@@ -12,7 +12,7 @@ use nix::sys::time::TimeValLike;
 use super::clock::{Timers, monotonic_ns};
 use super::control::{Assignment, Heartbeat, RowDone};
 use crate::network::message::Rank;
-use crate::network::tcp::transport::{Completion, Transport, TransportError};
+use crate::network::transport::{Completion, Transport, TransportError};
 use crate::scenario::plan::Communicator;
 use crate::system::action::{Action, Combine, Input, MessageId, NodeId, Transfer};
 use crate::system::npu::{Direction, Npu};
@@ -105,7 +105,7 @@ impl PlayError {
 pub struct Player {
     assignment: Arc<Assignment>,
     npu: Npu,
-    transport: Transport,
+    transport: Box<dyn Transport>,
     timers: Timers,
     status: Arc<Status>,
     waiting_published: bool,
@@ -129,7 +129,7 @@ impl Player {
     /// A player over a connected transport.
     pub fn new(
         assignment: Arc<Assignment>,
-        transport: Transport,
+        transport: Box<dyn Transport>,
         status: Arc<Status>,
     ) -> Result<Self, PlayError> {
         let mut npu = Npu::new(assignment.rank);
@@ -154,8 +154,8 @@ impl Player {
     }
 
     /// The transport, for its totals.
-    pub fn transport(&mut self) -> &mut Transport {
-        &mut self.transport
+    pub fn transport(&self) -> &dyn Transport {
+        self.transport.as_ref()
     }
 
     /// The timers, for their lateness.
@@ -331,7 +331,8 @@ impl Player {
                         .post_send(t.message, t.peer, t.channel, t.key, t.bytes, data)?;
                 }
                 Action::Receive(t, combine) => {
-                    self.transport.post_receive(t.message, t.peer, t.key, t.bytes)?;
+                    self.transport
+                        .post_receive(t.message, t.peer, t.channel, t.key, t.bytes)?;
                     if self.assignment.verify {
                         self.receives.insert(t.message, (t, combine));
                     }

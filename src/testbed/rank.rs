@@ -13,13 +13,11 @@ use nix::unistd::Pid;
 use super::control::{Assignment, Order, Report};
 use super::player::{PlayError, Player, Status};
 use super::store::{Line, STORE, StoreAddress, TOKEN};
+use super::transports;
 use crate::event::RankSummary;
 use crate::network::message::Rank;
-use crate::network::tcp::mesh::{Listeners, Mesh};
-use crate::network::tcp::transport::{Settings, Transport};
+use crate::network::transport::OpenError;
 
-/// Links slower than this (bits per second) are sent to by reference.
-const BY_REFERENCE: u64 = 2_500_000_000;
 const HEARTBEAT: Duration = Duration::from_millis(200);
 
 /// Why a rank process ends badly.
@@ -31,9 +29,9 @@ pub enum RankError {
     /// The controller is gone or speaks another language.
     #[error("control connection: {0}")]
     Control(#[from] std::io::Error),
-    /// The mesh could not be made.
-    #[error(transparent)]
-    Mesh(#[from] crate::network::tcp::mesh::MeshError),
+    /// The transport could not be opened or connected.
+    #[error("{0}")]
+    Transport(OpenError),
     /// Playing failed.
     #[error(transparent)]
     Play(#[from] PlayError),
@@ -98,36 +96,14 @@ impl Voice {
 fn serve(assignment: &Arc<Assignment>, voice: &Voice, status: &Arc<Status>) -> Result<(), RankError> {
     let orders = hear_orders(voice.clone(), status.clone());
     beat(voice.clone(), status.clone());
-    let listeners = Listeners::bind(&assignment.addresses, &assignment.tcp)?;
+    let opening = transports::open(assignment).map_err(RankError::Transport)?;
     voice.say(&Report::Listening {
-        addresses: listeners.addresses()?,
+        endpoint: opening.endpoint(),
     })?;
     let Ok(Order::Book { book }) = orders.recv() else {
         return Err(RankError::OutOfTurn);
     };
-    let settings = Settings {
-        rank: assignment.rank,
-        wait: assignment.wait,
-        oversubscribed: assignment.oversubscribed,
-        real_payload: assignment.verify,
-        slots: assignment.tcp.slots,
-        slot_bytes: assignment.tcp.slot_bytes.0,
-        by_reference: assignment.slowest_bps.is_some_and(|rate| rate < BY_REFERENCE),
-        split_tail: assignment.slowest_bps.is_some(),
-    };
-    let mesh = Mesh {
-        rank: assignment.rank,
-        key: key_bytes(&assignment.key),
-        peers: &assignment.peers,
-        book: &book,
-        addresses: &assignment.addresses,
-        options: &assignment.tcp,
-        pacing: assignment.pacing,
-        deadline: Duration::from_millis(assignment.setup_ms),
-    };
-    let connections = mesh.connect(&listeners, &settings)?;
-    drop(listeners);
-    let transport = Transport::new(settings, connections).map_err(PlayError::from_io)?;
+    let transport = opening.connect(&book).map_err(RankError::Transport)?;
     if let Some(core) = assignment.core {
         pin(core);
     }
@@ -143,7 +119,10 @@ fn serve(assignment: &Arc<Assignment>, voice: &Voice, status: &Arc<Status>) -> R
             _ => return Err(RankError::OutOfTurn),
         }
     }
-    voice.say(&Report::Finished(summary(assignment, &mut player)))?;
+    if let Some(device) = player.transport().device() {
+        voice.say(&Report::Device(device))?;
+    }
+    voice.say(&Report::Finished(summary(assignment, &player)))?;
     // Connections stay open until every rank has finished: the controller then closes the line.
     while orders.recv().is_ok() {}
     Ok(())
@@ -192,18 +171,7 @@ fn pin(core: u32) {
     }
 }
 
-fn key_bytes(hex: &str) -> [u8; 16] {
-    let mut key = [0; 16];
-    for (byte, pair) in key.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        *byte = std::str::from_utf8(pair)
-            .ok()
-            .and_then(|p| u8::from_str_radix(p, 16).ok())
-            .unwrap_or(0);
-    }
-    key
-}
-
-fn summary(assignment: &Assignment, player: &mut Player) -> RankSummary {
+fn summary(assignment: &Assignment, player: &Player) -> RankSummary {
     let (totals, retransmits) = (player.transport().totals(), player.transport().retransmits());
     let mut summary = RankSummary {
         rank: assignment.rank,

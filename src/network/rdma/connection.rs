@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::departure::{Departure, Outgoing, Piece};
 use super::failure::RdmaError;
 use super::frame::{GRANT, Grant, HEADER, Header, Immediate, Kind};
@@ -17,7 +19,7 @@ use crate::scenario::plan::rdma::{QpSplit, RdmaVerb};
 const SPLIT_ALIGNMENT: u32 = 128;
 
 /// What one side tells the other of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {
     /// Its queue pairs: those of channel 0, of channel 1, and so on.
     pub queues: Vec<QueueAddress>,
@@ -92,8 +94,8 @@ pub struct Connection {
 
 impl Connection {
     /// A connection over these queue pairs, equally many for each channel.
-    pub fn new(peer: Rank, queues: Vec<Queue>, layout: Layout, io: &Io<'_>) -> Self {
-        let options = io.options;
+    pub fn new(peer: Rank, queues: Vec<Queue>, layout: Layout, io: &Io) -> Self {
+        let options = &io.options;
         let slots = options.slots as usize + 1;
         let channel = |_| ChannelState {
             credit: 0,
@@ -133,6 +135,7 @@ impl Connection {
             channel.credit = invitation.credits;
         }
         self.departure = Departure::new(self.peer, invitation.slots);
+        self.landing.shrink(invitation.slot_bytes);
         self.remote = Some(invitation);
     }
 
@@ -142,7 +145,7 @@ impl Connection {
     }
 
     /// A message is to be sent.
-    pub fn send(&mut self, message: Outgoing, io: &mut Io<'_>) -> Result<(), RdmaError> {
+    pub fn send(&mut self, message: Outgoing, io: &mut Io) -> Result<(), RdmaError> {
         if message.bytes > io.options.small.0 {
             self.departure.post(message, &mut self.ready)?;
         } else {
@@ -153,10 +156,8 @@ impl Connection {
     }
 
     /// A message is expected.
-    pub fn expect(&mut self, id: u64, key: MessageKey, bytes: u64, io: &mut Io<'_>) -> Result<(), RdmaError> {
-        if let Some(received) = self.landing.post(id, key, bytes)? {
-            io.received(received);
-        }
+    pub fn expect(&mut self, id: u64, key: MessageKey, bytes: u64, io: &mut Io) -> Result<(), RdmaError> {
+        take(self.landing.post(id, key, bytes)?, io);
         self.advance(io)
     }
 
@@ -165,13 +166,7 @@ impl Connection {
     }
 
     /// A receive of queue pair `index` was taken; `buffer` is what it had.
-    pub fn received(
-        &mut self,
-        index: usize,
-        what: What,
-        buffer: Span,
-        io: &mut Io<'_>,
-    ) -> Result<(), RdmaError> {
+    pub fn received(&mut self, index: usize, what: What, buffer: Span, io: &mut Io) -> Result<(), RdmaError> {
         match what {
             What::Written { bytes, immediate } => match Immediate::decode(immediate) {
                 Immediate::Slot(slot) => {
@@ -190,38 +185,26 @@ impl Connection {
     }
 
     /// Bytes of a slot came in; they lie at `at` of the landing memory.
-    fn landed(&mut self, slot: u32, bytes: u32, at: u64, io: &mut Io<'_>) -> Result<(), RdmaError> {
+    fn landed(&mut self, slot: u32, bytes: u32, at: u64, io: &mut Io) -> Result<(), RdmaError> {
         io.totals.received_bytes += u64::from(bytes);
         let (provider, memory) = (&*io.provider, io.memories.landing);
         let copy = |part: &mut [u8]| provider.load(&memory, at, part);
         let done = self.landing.arrived(slot, bytes, copy);
-        self.take(done.map_err(|e| RdmaError::protocol(self.peer, e))?, io);
+        take(done.map_err(|e| RdmaError::protocol(self.peer, e))?, io);
         Ok(())
     }
 
     /// Like [`landed`](Self::landed), but the bytes lie in the receive's own buffer.
-    fn landed_in(
-        &mut self,
-        slot: u32,
-        bytes: u32,
-        buffer: Span,
-        io: &mut Io<'_>,
-    ) -> Result<(), RdmaError> {
+    fn landed_in(&mut self, slot: u32, bytes: u32, buffer: Span, io: &mut Io) -> Result<(), RdmaError> {
         io.totals.received_bytes += u64::from(bytes);
         let provider = &*io.provider;
         let copy = |part: &mut [u8]| provider.load(&buffer.memory, buffer.offset, part);
         let done = self.landing.arrived(slot, bytes, copy);
-        self.take(done.map_err(|e| RdmaError::protocol(self.peer, e))?, io);
+        take(done.map_err(|e| RdmaError::protocol(self.peer, e))?, io);
         Ok(())
     }
 
-    fn take(&mut self, received: Option<Received>, io: &mut Io<'_>) {
-        if let Some(received) = received {
-            io.received(received);
-        }
-    }
-
-    fn granted(&mut self, first: u32, count: u32, io: &mut Io<'_>) -> Result<(), RdmaError> {
+    fn granted(&mut self, first: u32, count: u32, io: &mut Io) -> Result<(), RdmaError> {
         let slots = self.busy.len() as u32;
         if first >= slots || count > slots {
             return Err(RdmaError::protocol(self.peer, super::frame::BadFrame));
@@ -241,7 +224,7 @@ impl Connection {
     }
 
     /// A header came in, perhaps with a small message.
-    fn heard(&mut self, index: usize, bytes: u32, buffer: Span, io: &mut Io<'_>) -> Result<(), RdmaError> {
+    fn heard(&mut self, index: usize, bytes: u32, buffer: Span, io: &mut Io) -> Result<(), RdmaError> {
         let mut head = [0; HEADER];
         io.provider.load(&buffer.memory, buffer.offset, &mut head);
         let header = Header::decode(&head).map_err(|e| RdmaError::protocol(self.peer, e))?;
@@ -262,7 +245,7 @@ impl Connection {
                     io.provider.load(&buffer.memory, at, &mut data);
                 }
                 let done = self.landing.small(header.key, payload, data)?;
-                self.take(done, io);
+                take(done, io);
             }
             Kind::Announcement => {
                 self.channels[channel].owed += 1;
@@ -280,7 +263,7 @@ impl Connection {
     }
 
     /// A request of queue pair `index` is complete, and those before it.
-    pub fn completed(&mut self, index: usize, id: u64, io: &mut Io<'_>) -> Result<(), RdmaError> {
+    pub fn completed(&mut self, index: usize, id: u64, io: &mut Io) -> Result<(), RdmaError> {
         let mut done = Vec::new();
         self.queues[index].completed(id, |purpose| done.push(purpose));
         for purpose in done {
@@ -289,17 +272,13 @@ impl Connection {
         Ok(())
     }
 
-    fn request_done(&mut self, index: usize, purpose: Purpose, io: &mut Io<'_>) -> Result<(), RdmaError> {
+    fn request_done(&mut self, index: usize, purpose: Purpose, io: &mut Io) -> Result<(), RdmaError> {
         match purpose {
             Purpose::Small { flow, bytes, staged } => {
                 io.done(flow, bytes);
                 self.channels[index / self.per_channel].staging.extend(staged);
             }
-            Purpose::Piece {
-                message,
-                bytes,
-                slot,
-            } => {
+            Purpose::Piece { message, bytes, slot } => {
                 self.busy[slot as usize] -= 1;
                 self.piece_done(message, bytes, io);
             }
@@ -315,7 +294,7 @@ impl Connection {
         Ok(())
     }
 
-    fn piece_done(&mut self, message: u64, bytes: u32, io: &mut Io<'_>) {
+    fn piece_done(&mut self, message: u64, bytes: u32, io: &mut Io) {
         if let Some(flow) = self.departure.message(message).map(|m| m.flow) {
             io.done(flow, u64::from(bytes));
         }
@@ -325,7 +304,7 @@ impl Connection {
     }
 
     /// Posts whatever can go on now.
-    pub fn advance(&mut self, io: &mut Io<'_>) -> Result<(), RdmaError> {
+    pub fn advance(&mut self, io: &mut Io) -> Result<(), RdmaError> {
         self.grant(io);
         self.announce();
         self.send_pieces(io);
@@ -335,13 +314,13 @@ impl Connection {
             self.control(index, &header);
         }
         for queue in &mut self.queues {
-            queue.flush(io.provider)?;
+            queue.flush(io.provider.as_mut())?;
         }
         Ok(())
     }
 
     /// Grants free slots to posted receives: runs of neighbouring slots in one write.
-    fn grant(&mut self, io: &Io<'_>) {
+    fn grant(&mut self, io: &Io) {
         let Some(ring) = self.remote.as_ref().map(|remote| remote.ring) else {
             return;
         };
@@ -397,10 +376,11 @@ impl Connection {
         }
     }
 
-    fn send_pieces(&mut self, io: &mut Io<'_>) {
+    fn send_pieces(&mut self, io: &mut Io) {
         while let Some(piece) = self.ready.front().copied() {
             let slot = piece.grant.slot as usize;
-            if self.busy[slot] > 0 && io.real_payload {
+            // What is sent, or offered, from this slot's memory has not all gone yet.
+            if self.busy[slot] > 0 && (io.real_payload || io.options.verb == RdmaVerb::Read) {
                 return;
             }
             self.ready.pop_front();
@@ -408,7 +388,7 @@ impl Connection {
         }
     }
 
-    fn send_piece(&mut self, piece: &Piece, io: &mut Io<'_>) {
+    fn send_piece(&mut self, piece: &Piece, io: &mut Io) {
         let (grant, slot) = (piece.grant, piece.grant.slot);
         let at = self.layout.source + u64::from(slot) * self.layout.stride;
         let Some(message) = self.departure.message(piece.message) else {
@@ -430,8 +410,8 @@ impl Connection {
             self.outbox.push_back((index, header));
             return;
         }
-        let near_end = self.departure.after(piece)
-            < u64::from(io.options.slot_bytes.0 as u32) * self.per_channel as u64;
+        let near_end =
+            self.departure.after(piece) < u64::from(io.options.slot_bytes.0 as u32) * self.per_channel as u64;
         for (index, offset, bytes) in self.parts(channel, &grant, io) {
             let span = Span {
                 memory: io.memories.source,
@@ -466,8 +446,9 @@ impl Connection {
     }
 
     /// On which queue pairs a piece travels: (index, where the part begins in the piece, bytes).
-    fn parts(&mut self, channel: usize, grant: &Grant, io: &Io<'_>) -> Vec<(usize, u32, u32)> {
-        if io.options.split != QpSplit::Split {
+    fn parts(&mut self, channel: usize, grant: &Grant, io: &Io) -> Vec<(usize, u32, u32)> {
+        // What is sent into a receive carries no place in its slot, so it comes whole.
+        if io.options.split != QpSplit::Split || io.options.verb == RdmaVerb::Send {
             return vec![(self.pick(channel, grant.key, io), 0, grant.bytes)];
         }
         let even = grant.bytes.div_ceil(self.per_channel as u32);
@@ -479,7 +460,7 @@ impl Connection {
     }
 
     /// The queue pair of the next piece, where pieces are not split.
-    fn pick(&mut self, channel: usize, key: MessageKey, io: &Io<'_>) -> usize {
+    fn pick(&mut self, channel: usize, key: MessageKey, io: &Io) -> usize {
         let within = if io.options.split == QpSplit::Hash {
             let mixed = (key.tag ^ (u64::from(key.communicator) << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             (mixed >> 32) as usize
@@ -491,14 +472,18 @@ impl Connection {
     }
 
     /// The peer has a piece ready to be read.
-    fn fetch(&mut self, index: usize, slot: u32, io: &Io<'_>) {
+    fn fetch(&mut self, index: usize, slot: u32, io: &Io) {
         let (bytes, Some(remote)) = (self.landing.left(slot), &self.remote) else {
             return;
         };
         if bytes == 0 {
             return;
         }
-        let stride = if self.layout.stride == 0 { 0 } else { u64::from(remote.slot_bytes) };
+        let stride = if self.layout.stride == 0 {
+            0
+        } else {
+            u64::from(remote.slot_bytes)
+        };
         let remote = Remote {
             address: remote.source.address + u64::from(slot) * stride,
             key: remote.source.key,
@@ -517,7 +502,7 @@ impl Connection {
     }
 
     /// The peer has read what was offered.
-    fn fetched(&mut self, slot: u32, io: &mut Io<'_>) -> Result<(), RdmaError> {
+    fn fetched(&mut self, slot: u32, io: &mut Io) -> Result<(), RdmaError> {
         let offered = self.offered.get_mut(slot as usize).and_then(Option::take);
         let Some((message, bytes)) = offered else {
             return Err(RdmaError::protocol(self.peer, super::frame::BadFrame));
@@ -530,7 +515,7 @@ impl Connection {
 
 impl Connection {
     /// Sends what waits for credit, as far as there is some.
-    fn send_small(&mut self, io: &mut Io<'_>) {
+    fn send_small(&mut self, io: &mut Io) {
         for channel in 0..self.channels.len() {
             while self.channels[channel].credit > 0 {
                 let Some(waiting) = self.channels[channel].waiting.pop_front() else {
@@ -545,7 +530,7 @@ impl Connection {
     }
 
     /// Sends one; gives it back if there is no memory for it until earlier ones are complete.
-    fn send_one(&mut self, channel: usize, what: Small, io: &mut Io<'_>) -> Option<Outgoing> {
+    fn send_one(&mut self, channel: usize, what: Small, io: &mut Io) -> Option<Outgoing> {
         let index = channel * self.per_channel;
         let state = &mut self.channels[channel];
         let message = match what {
@@ -592,14 +577,7 @@ impl Connection {
     }
 
     /// Lays header and payload into staging memory.
-    fn stage(
-        &self,
-        channel: usize,
-        place: u32,
-        header: &Header,
-        message: &Outgoing,
-        io: &mut Io<'_>,
-    ) -> Span {
+    fn stage(&self, channel: usize, place: u32, header: &Header, message: &Outgoing, io: &mut Io) -> Span {
         let each = HEADER as u64 + io.options.small.0;
         let place = channel as u64 * u64::from(io.options.credits) + u64::from(place);
         let (memory, offset) = (io.memories.staging, self.layout.staging + place * each);
@@ -615,7 +593,7 @@ impl Connection {
     }
 
     /// Tells the peer of receives that it may use again, if no message does so soon.
-    fn give_back(&mut self, io: &Io<'_>) {
+    fn give_back(&mut self, io: &Io) {
         for (channel, state) in self.channels.iter_mut().enumerate() {
             if state.owed >= io.options.credits.div_ceil(2) {
                 let mut header = Header::new(Kind::Credit);
@@ -632,6 +610,12 @@ impl Connection {
             signalled: false,
             purpose: Purpose::Control,
         });
+    }
+}
+
+fn take(received: Option<Received>, io: &mut Io) {
+    if let Some(received) = received {
+        io.received(received);
     }
 }
 

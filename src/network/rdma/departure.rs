@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::frame::Grant;
 use super::landing::take_first;
-use crate::network::message::{Channel, MessageKey, Rank};
-use crate::network::tcp::matching::LengthMismatch;
+use crate::network::message::{Channel, LengthMismatch, MessageKey, Rank};
 
 /// A message to be sent.
 #[derive(Debug)]
@@ -91,7 +90,9 @@ impl Departure {
         self.waiting.entry(key).or_default().push_back(number);
         self.changed = true;
         while self.waiting_for(key).is_some() {
-            let Some(grant) = take_first(&mut self.unused, key) else { break };
+            let Some(grant) = take_first(&mut self.unused, key) else {
+                break;
+            };
             self.unused_count -= 1;
             self.granted(grant, ready)?;
         }

@@ -5,8 +5,7 @@ use std::fmt;
 
 use super::provider::{ProviderError, Status};
 use super::queue::Purpose;
-use crate::network::message::Rank;
-use crate::network::tcp::matching::LengthMismatch;
+use crate::network::message::{LengthMismatch, Rank};
 
 /// Why the RDMA transport failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +27,6 @@ pub enum RdmaError {
         /// What it did.
         what: String,
     },
-    /// There is no connection with that rank.
-    #[error("rank {0} is not connected; the plan did not foresee this pair")]
-    NotConnected(Rank),
 }
 
 impl RdmaError {
@@ -38,16 +34,6 @@ impl RdmaError {
     pub fn protocol(peer: Rank, what: impl fmt::Display) -> Self {
         let what = what.to_string();
         RdmaError::Protocol { peer, what }
-    }
-
-    /// The rank to blame, if it is a peer.
-    pub fn peer(&self) -> Option<Rank> {
-        match self {
-            RdmaError::Completion(failed) => Some(failed.peer),
-            RdmaError::Protocol { peer, .. } => Some(*peer),
-            RdmaError::Length(mismatch) => Some(mismatch.peer),
-            RdmaError::Provider(_) | RdmaError::NotConnected(_) => None,
-        }
     }
 }
 
@@ -78,8 +64,8 @@ impl fmt::Display for Failed {
         let what = operation(self.purpose);
         write!(
             f,
-            "flow to rank {}: {what} failed on {} queue pair {own:#x} -> {remote:#x}: {}",
-            self.peer, self.device, self.status
+            "{what} failed on {} queue pair {own:#x} -> {remote:#x}: {}",
+            self.device, self.status
         )?;
         if self.vendor != 0 {
             write!(f, " (vendor code {:#x})", self.vendor)?;
@@ -150,7 +136,7 @@ mod tests {
         };
         assert_eq!(
             failed.to_string(),
-            "flow to rank 3: sending 65536 bytes to slot 2 failed on rxe0 queue pair 0x11 -> 0x12: \
+            "sending 65536 bytes to slot 2 failed on rxe0 queue pair 0x11 -> 0x12: \
              IBV_WC_RETRY_EXC_ERR: no acknowledgement within 2.15 s (8 attempts): the peer has gone, its link is \
              down, packets of this size do not get through (MTU), or its GID cannot be reached from here"
         );

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::landing::Received;
 use super::provider::{Memory, Provider};
-use crate::network::tcp::counters::FlowTable;
-use crate::network::tcp::transport::{Completion, Totals};
+use crate::network::flows::FlowTable;
+use crate::network::transport::{Completion, Totals};
 use crate::scenario::plan::rdma::RdmaOptions;
 
 /// Registered memory of a rank, made once.
@@ -26,28 +26,36 @@ pub struct Memories {
     pub staging: Memory,
 }
 
-/// Lent to a connection while it works.
+impl Memories {
+    /// All of it.
+    pub fn bytes(&self) -> u64 {
+        let all = [self.landing, self.source, self.rings, self.receives, self.staging];
+        all.iter().map(|memory| memory.bytes).sum()
+    }
+}
+
+/// What the connections of a rank share.
 #[derive(Debug)]
-pub struct Io<'a> {
+pub struct Io {
     /// The device.
-    pub provider: &'a mut dyn Provider,
+    pub provider: Box<dyn Provider>,
     /// Its memory.
-    pub memories: &'a Memories,
+    pub memories: Memories,
     /// Options of the transport.
-    pub options: &'a RdmaOptions,
+    pub options: RdmaOptions,
     /// Longest inline payload, header included.
     pub inline: u32,
     /// Messages carry real data.
     pub real_payload: bool,
     /// Counters of flows.
-    pub flows: &'a FlowTable,
+    pub flows: FlowTable,
     /// What is complete.
-    pub completions: &'a mut VecDeque<Completion>,
+    pub completions: VecDeque<Completion>,
     /// Bytes and messages.
-    pub totals: &'a mut Totals,
+    pub totals: Totals,
 }
 
-impl Io<'_> {
+impl Io {
     /// A receive is complete.
     pub fn received(&mut self, received: Received) {
         let Received { id, data } = received;

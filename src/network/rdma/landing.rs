@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::network::message::{MessageKey, Rank};
-use crate::network::tcp::matching::LengthMismatch;
+use crate::network::message::{LengthMismatch, MessageKey, Rank};
 
 /// A receive that is complete.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,6 +118,11 @@ impl Landing {
             speculative: VecDeque::new(),
             early: HashMap::new(),
         }
+    }
+
+    /// Pieces are no longer than `bytes`, which the peer can send from. Before anything is granted.
+    pub fn shrink(&mut self, bytes: u32) {
+        self.options.slot_bytes = self.options.slot_bytes.min(bytes);
     }
 
     /// A receive was posted; complete at once if its message is here.

@@ -141,7 +141,7 @@ pub struct Span {
 }
 
 /// A piece of the peer's memory begins here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remote {
     /// Address in the peer's terms.
     pub address: u64,

@@ -139,8 +139,11 @@ impl Queue {
                 self.outstanding.push_back(work.purpose);
             }
             self.posted += count as u64;
-            let requests = self.backlog.range(..count).zip(first..);
-            post(provider, self.pair, requests.map(|(work, id)| request(work, id)))?;
+            match count {
+                // One request needs no list.
+                1 => provider.post(self.pair, &[request(&self.backlog[0], first)])?,
+                _ => provider.post(self.pair, &list(self.backlog.range(..count), first))?,
+            }
             self.backlog.drain(..count);
         }
         Ok(())
@@ -173,16 +176,7 @@ fn request(work: &Work, id: u64) -> Request<'_> {
     }
 }
 
-/// One request needs no list.
-fn post<'a>(
-    provider: &mut dyn Provider,
-    pair: QueuePair,
-    mut requests: impl ExactSizeIterator<Item = Request<'a>>,
-) -> Result<(), ProviderError> {
-    if requests.len() > 1 {
-        return provider.post(pair, &requests.collect::<Vec<_>>());
-    }
-    requests
-        .next()
-        .map_or(Ok(()), |request| provider.post(pair, &[request]))
+/// Requests with their ids, counted from `first`.
+fn list<'a>(backlog: impl Iterator<Item = &'a Work>, first: u64) -> Vec<Request<'a>> {
+    backlog.zip(first..).map(|(work, id)| request(work, id)).collect()
 }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::frame::Header;
-use crate::network::message::{MessageKey, Rank};
+use crate::network::message::{LengthMismatch, MessageKey, Rank};
 
 /// A receive that was completed.
 #[derive(Debug)]
@@ -22,20 +22,6 @@ pub struct Outcome {
     pub give_back: Option<(usize, u32)>,
     /// A receive that is complete now.
     pub completed: Option<Completed>,
-}
-
-/// Sender and receiver disagree on a message's length.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("rank {peer} sent {sent} bytes where {posted} bytes were expected (tag {tag:#x})")]
-pub struct LengthMismatch {
-    /// The sender.
-    pub peer: Rank,
-    /// Bytes that it announced.
-    pub sent: u64,
-    /// Bytes that the receive was posted with.
-    pub posted: u64,
-    /// The message's tag.
-    pub tag: u64,
 }
 
 #[derive(Debug)]

@@ -8,10 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection::{Arrival, Connection, ConnectionError, Outgoing};
-use super::counters::{FlowName, FlowTable, Flows};
-use super::matching::{LengthMismatch, Matching, Outcome};
+use super::matching::{Matching, Outcome};
 use super::sys::{self, Epoll};
+use crate::network::flows::{FlowName, FlowTable, Flows};
 use crate::network::message::{Channel, MessageKey, Rank};
+use crate::network::transport::{Completion, Totals, Transport, TransportError};
+use crate::network::waiting::Spin;
 use crate::scenario::plan::Wait;
 
 /// Messages up to this size are small: worth polling for.
@@ -52,51 +54,9 @@ pub struct Settings {
     pub split_tail: bool,
 }
 
-/// Something posted that is complete.
-#[derive(Debug)]
-pub enum Completion {
-    /// A send: its buffer is free.
-    Sent(u64),
-    /// A receive, with real payload if there is any.
-    Received(u64, Vec<u8>),
-}
-
-/// Why the transport failed.
-#[derive(Debug, thiserror::Error)]
-pub enum TransportError {
-    /// A connection failed.
-    #[error("connection with rank {peer}: {source}")]
-    Peer {
-        /// The rank at the other end.
-        peer: Rank,
-        /// What happened.
-        source: ConnectionError,
-    },
-    /// Sender and receiver disagree.
-    #[error(transparent)]
-    Length(#[from] LengthMismatch),
-    /// There is no connection with that rank.
-    #[error("rank {0} is not connected; the plan did not foresee this pair")]
-    NotConnected(Rank),
-    /// The kernel refused something that has nothing to do with one peer.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-}
-
-/// Bytes and messages that went through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Totals {
-    /// Payload bytes handed to the kernel.
-    pub sent_bytes: u64,
-    /// Payload bytes received.
-    pub received_bytes: u64,
-    /// Messages sent.
-    pub messages: u64,
-}
-
 /// The transport of one rank.
 #[derive(Debug)]
-pub struct Transport {
+pub struct TcpTransport {
     settings: Settings,
     connections: Vec<Connection>,
     /// Connections of each peer, by lane.
@@ -115,7 +75,7 @@ pub struct Transport {
     bulk: bool,
 }
 
-impl Transport {
+impl TcpTransport {
     /// Takes over connected, non-blocking connections: (peer, lane, connection).
     pub fn new(settings: Settings, connections: Vec<(Rank, Lane, Connection)>) -> io::Result<Self> {
         let epoll = Epoll::new()?;
@@ -155,68 +115,11 @@ impl Transport {
         })
     }
 
-    /// The flows' counters, for samplers.
-    pub fn flows(&self) -> Flows {
-        self.flows.shared()
-    }
-
-    /// Bytes and messages so far.
-    pub fn totals(&self) -> Totals {
-        self.totals
-    }
-
-    /// Segments retransmitted so far, on all connections.
-    pub fn retransmits(&self) -> u64 {
-        self.connections.iter().map(Connection::retransmits).sum()
-    }
-
     fn connection_of(&self, peer: Rank, channel: Channel, bytes: u64) -> Result<usize, TransportError> {
         let lanes = self.peers.get(&peer).ok_or(TransportError::NotConnected(peer))?;
         let second = bytes > LATENCY_BOUND && self.settings.rank > peer;
         let lane = channel as usize * LANES_PER_CHANNEL as usize + usize::from(second);
         Ok(lanes[lane % lanes.len()])
-    }
-
-    /// Sends a message; `data` is its real payload, or `None` for constant bytes.
-    pub fn post_send(
-        &mut self,
-        id: u64,
-        peer: Rank,
-        channel: Channel,
-        key: MessageKey,
-        bytes: u64,
-        data: Option<Vec<u8>>,
-    ) -> Result<(), TransportError> {
-        let index = self.connection_of(peer, channel, bytes)?;
-        let flow = self.flows.index(FlowName {
-            communicator: key.communicator,
-            peer,
-            channel,
-        });
-        self.flows.flow(flow).ready.fetch_add(bytes, Ordering::Release);
-        self.totals.messages += 1;
-        let idle = !self.connections[index].has_outgoing();
-        self.connections[index].push(Outgoing {
-            id,
-            key,
-            bytes,
-            data,
-            flow,
-        });
-        if idle { self.write(index) } else { Ok(()) }
-    }
-
-    /// Expects a message.
-    pub fn post_receive(
-        &mut self,
-        id: u64,
-        peer: Rank,
-        key: MessageKey,
-        bytes: u64,
-    ) -> Result<(), TransportError> {
-        self.bulk = bytes > LATENCY_BOUND;
-        let outcome = self.matching.post(id, peer, key, bytes)?;
-        self.settle(outcome)
     }
 
     fn settle(&mut self, outcome: Outcome) -> Result<(), TransportError> {
@@ -227,41 +130,6 @@ impl Transport {
         if let Some((connection, slots)) = outcome.give_back {
             self.connections[connection].give_back(slots);
         }
-        Ok(())
-    }
-
-    /// The next completion, if any.
-    pub fn next_completion(&mut self) -> Option<Completion> {
-        self.completions.pop_front()
-    }
-
-    /// Moves data until something completes or `timeout` has passed.
-    pub fn poll(&mut self, timeout: Duration) -> Result<(), TransportError> {
-        self.flush()?;
-        if !self.completions.is_empty() {
-            return Ok(());
-        }
-        let start = Instant::now();
-        let spin = self.spin.budget(self.bulk).min(timeout);
-        while start.elapsed() < spin {
-            self.turn(Duration::ZERO)?;
-            if !self.completions.is_empty() {
-                return Ok(());
-            }
-            if self.settings.oversubscribed {
-                std::thread::yield_now();
-            } else {
-                std::hint::spin_loop();
-            }
-        }
-        loop {
-            self.sample_acknowledged();
-            self.turn(timeout.saturating_sub(start.elapsed()))?;
-            if !self.completions.is_empty() || start.elapsed() >= timeout {
-                break;
-            }
-        }
-        self.spin.blocked(start.elapsed());
         Ok(())
     }
 
@@ -294,7 +162,7 @@ impl Transport {
 
     fn failed(&self, index: usize) -> impl FnOnce(ConnectionError) -> TransportError + use<> {
         let peer = self.connections[index].peer;
-        move |source| TransportError::Peer { peer, source }
+        move |source| TransportError::peer(peer, source)
     }
 
     fn read(&mut self, index: usize) -> Result<(), TransportError> {
@@ -352,56 +220,102 @@ impl Transport {
             self.sample_now();
         }
     }
+}
 
-    /// Brings the flows' `done` counters up to date.
-    pub fn sample_now(&mut self) {
+impl Transport for TcpTransport {
+    fn post_send(
+        &mut self,
+        id: u64,
+        peer: Rank,
+        channel: Channel,
+        key: MessageKey,
+        bytes: u64,
+        data: Option<Vec<u8>>,
+    ) -> Result<(), TransportError> {
+        let index = self.connection_of(peer, channel, bytes)?;
+        let flow = self.flows.index(FlowName {
+            communicator: key.communicator,
+            peer,
+            channel,
+        });
+        self.flows.flow(flow).ready.fetch_add(bytes, Ordering::Release);
+        self.totals.messages += 1;
+        let idle = !self.connections[index].has_outgoing();
+        self.connections[index].push(Outgoing {
+            id,
+            key,
+            bytes,
+            data,
+            flow,
+        });
+        if idle { self.write(index) } else { Ok(()) }
+    }
+
+    fn post_receive(
+        &mut self,
+        id: u64,
+        peer: Rank,
+        _channel: Channel,
+        key: MessageKey,
+        bytes: u64,
+    ) -> Result<(), TransportError> {
+        self.bulk = bytes > LATENCY_BOUND;
+        let outcome = self.matching.post(id, peer, key, bytes)?;
+        self.settle(outcome)
+    }
+
+    fn next_completion(&mut self) -> Option<Completion> {
+        self.completions.pop_front()
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Result<(), TransportError> {
+        self.flush()?;
+        if !self.completions.is_empty() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let spin = self.spin.budget(self.bulk).min(timeout);
+        while start.elapsed() < spin {
+            self.turn(Duration::ZERO)?;
+            if !self.completions.is_empty() {
+                return Ok(());
+            }
+            if self.settings.oversubscribed {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        loop {
+            self.sample_acknowledged();
+            self.turn(timeout.saturating_sub(start.elapsed()))?;
+            if !self.completions.is_empty() || start.elapsed() >= timeout {
+                break;
+            }
+        }
+        self.spin.blocked(start.elapsed());
+        Ok(())
+    }
+
+    fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    fn retransmits(&self) -> u64 {
+        self.connections.iter().map(Connection::retransmits).sum()
+    }
+
+    fn flows(&self) -> Flows {
+        self.flows.shared()
+    }
+
+    fn sample_now(&mut self) {
         self.sampled = Instant::now();
         let flows = &self.flows;
         for connection in &mut self.connections {
             connection.acknowledged(|flow, bytes| {
                 flows.flow(flow).done.fetch_add(bytes, Ordering::Release);
             });
-        }
-    }
-}
-
-/// How long to poll before blocking: grows when waits turn out short, shrinks when they do not
-/// (the rule of the kernel's haltpoll governor).
-#[derive(Debug)]
-struct Spin {
-    wait: Wait,
-    budget: Duration,
-}
-
-impl Spin {
-    const LONGEST: Duration = Duration::from_micros(400);
-    const SHORTEST: Duration = Duration::from_micros(20);
-
-    fn new(wait: Wait) -> Self {
-        Self {
-            wait,
-            budget: Self::LONGEST,
-        }
-    }
-
-    fn budget(&self, bulk: bool) -> Duration {
-        match self.wait {
-            Wait::Block => Duration::ZERO,
-            Wait::Spin => Duration::MAX,
-            Wait::Auto if bulk => Duration::ZERO,
-            Wait::Auto => self.budget,
-        }
-    }
-
-    fn blocked(&mut self, after: Duration) {
-        if after > Self::LONGEST {
-            self.budget = if self.budget <= Self::SHORTEST {
-                Duration::ZERO
-            } else {
-                self.budget / 2
-            };
-        } else {
-            self.budget = (self.budget * 2).clamp(Self::SHORTEST, Self::LONGEST);
         }
     }
 }

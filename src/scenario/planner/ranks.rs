@@ -29,7 +29,7 @@ pub fn place(scenario: &Scenario, wired: &Wired, findings: &mut Findings<'_>) ->
     let before = findings.wrong.len();
     let places = match testbed.fabric {
         FabricKind::Host => on_host(scenario, wired, findings),
-        FabricKind::Emulated => on_hosts(scenario, wired, findings),
+        FabricKind::Emulated | FabricKind::SoftRoce => on_hosts(scenario, wired, findings),
     };
     (findings.wrong.len() == before).then_some(places)
 }

@@ -2,8 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use crate::scenario::plan::TransportKind;
+use crate::network::rdma::device;
 use crate::scenario::plan::rdma::{RdmaOptions, RdmaVerb, Service};
+use crate::scenario::plan::{FabricKind, TransportKind};
 use crate::scenario::section::Scenario;
 use crate::scenario::section::rdma::Rdma;
 use crate::scenario::units::Bytes;
@@ -34,12 +35,21 @@ fn ranges(rdma: &Rdma) -> Vec<(&'static str, u32, RangeInclusive<u32>)> {
     ]
 }
 
+impl Default for RdmaOptions {
+    fn default() -> Self {
+        resolve(&Rdma::default())
+    }
+}
+
 /// Checks the section.
 pub fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     let rdma = &scenario.rdma;
-    if scenario.testbed.transport == TransportKind::Tcp && findings.written("rdma") {
+    if scenario.testbed.transport == TransportKind::Tcp && (!rdma.is_default() || findings.written("rdma")) {
         let help = "`[rdma]` needs transport = \"rdma\" in `[testbed]`";
         findings.unwanted("rdma", "`[rdma]` is not used by transport `tcp`", help);
+    }
+    if scenario.testbed.transport == TransportKind::Rdma {
+        check_possible(scenario, findings);
     }
     for (name, value, range) in ranges(rdma) {
         if !range.contains(&value) {
@@ -78,6 +88,19 @@ pub fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     check_together(rdma, findings);
 }
 
+/// Whether this build, and the fabric, can carry verbs at all.
+fn check_possible(scenario: &Scenario, findings: &mut Findings<'_>) {
+    if !device::BUILT_IN {
+        let wrong = findings.wrong("testbed.transport", "this build has no transport `rdma`");
+        wrong.help.push(device::HOW_TO_BUILD.into());
+    }
+    if scenario.testbed.fabric == FabricKind::Emulated {
+        let wrong = findings.wrong("testbed.fabric", "emulated links have no RDMA devices");
+        let help = "fabric = \"soft-roce\" makes one for each rank; fabric = \"host\" uses the machine's own";
+        wrong.help.push(help.into());
+    }
+}
+
 fn check_together(rdma: &Rdma, findings: &mut Findings<'_>) {
     if rdma.verb == RdmaVerb::Read && rdma.service != Service::Rc {
         let wrong = findings.wrong("rdma.verb", "only reliable connections can read");
@@ -90,7 +113,8 @@ fn check_together(rdma: &Rdma, findings: &mut Findings<'_>) {
     }
     if rdma.service == Service::Uc {
         findings.caution(
-            "rdma.service = \"uc\": what the network loses stays lost; the run then ends at its deadline".into(),
+            "rdma.service = \"uc\": what the network loses stays lost; the run then ends at its deadline"
+                .into(),
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Name, time, testbed, host and TCP options: ranges and what excludes what.
 
-use crate::scenario::plan::{FabricKind, TcpOptions, Testbed};
+use crate::scenario::plan::{FabricKind, TcpOptions, Testbed, TransportKind};
 use crate::scenario::section::Scenario;
 use crate::scenario::units::{Bytes, Duration};
 
@@ -82,6 +82,18 @@ fn check_testbed(scenario: &Scenario, findings: &mut Findings<'_>) {
                 format!("a deadline of {value}; 100 ms to 24 hours are possible"),
             );
         }
+    }
+    if testbed.transport == TransportKind::RoceUser {
+        findings.wrong(
+            "testbed.transport",
+            "this build has no such transport; `tcp` and `rdma` are there",
+        );
+    }
+    if testbed.fabric == FabricKind::SoftRoce {
+        findings.wrong(
+            "testbed.fabric",
+            "this build has no soft-RoCE; `emulated` and `host` are there",
+        );
     }
     let host = testbed.fabric == FabricKind::Host;
     if let Some(section) = &scenario.host {

@@ -44,7 +44,7 @@ pub struct Scenario {
     #[serde(default)]
     pub tcp: tcp::Tcp,
     /// Options of the transports that speak verbs.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "rdma::Rdma::is_default")]
     pub rdma: rdma::Rdma,
     /// Groups of ranks; "world" always exists and holds all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -72,6 +72,13 @@ pub struct Rdma {
     pub min_rnr_timer: u32,
 }
 
+impl Rdma {
+    /// Nothing was chosen.
+    pub fn is_default(&self) -> bool {
+        *self == Rdma::default()
+    }
+}
+
 impl Default for Rdma {
     fn default() -> Self {
         Rdma {

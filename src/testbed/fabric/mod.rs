@@ -27,7 +27,7 @@ impl Fabric {
     /// Brings the plan's fabric up, or undoes what it made.
     pub fn up(plan: &Plan, run_id: &str, journal: &mut Journal) -> Result<Self, UpError> {
         match plan.testbed.fabric {
-            FabricKind::Emulated => {
+            FabricKind::Emulated | FabricKind::SoftRoce => {
                 Emulated::up(plan, run_id, journal).map(|f| Fabric::Emulated(Box::new(f)))
             }
             FabricKind::Host => Ok(Fabric::Host),

@@ -1,0 +1,75 @@
+//! Which transport a rank's assignment asks for, and with which settings.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::control::Assignment;
+use crate::network::message::Rank;
+use crate::network::rdma::{device, opening};
+use crate::network::tcp::opening::{Setup, TcpOpening};
+use crate::network::tcp::transport::Settings;
+use crate::network::transport::{OpenError, Opening};
+use crate::scenario::plan::TransportKind;
+
+/// Links slower than this (bits per second) are sent to by reference.
+const BY_REFERENCE: u64 = 2_500_000_000;
+
+/// Opens the transport that `assignment` names.
+pub fn open(assignment: &Assignment) -> Result<Box<dyn Opening>, OpenError> {
+    match assignment.transport {
+        TransportKind::Tcp => Ok(Box::new(TcpOpening::listen(tcp(assignment))?)),
+        TransportKind::Rdma => {
+            let address = address(assignment.rank, &assignment.addresses);
+            device::open(rdma(assignment), address)
+        }
+        TransportKind::RoceUser => Err("this build has no transport `roce-user`".into()),
+    }
+}
+
+fn tcp(assignment: &Assignment) -> Setup {
+    Setup {
+        key: key_bytes(&assignment.key),
+        peers: assignment.peers.clone(),
+        addresses: assignment.addresses.clone(),
+        options: assignment.tcp.clone(),
+        pacing: assignment.pacing,
+        deadline: Duration::from_millis(assignment.setup_ms),
+        settings: Settings {
+            rank: assignment.rank,
+            wait: assignment.wait,
+            oversubscribed: assignment.oversubscribed,
+            real_payload: assignment.verify,
+            slots: assignment.tcp.slots,
+            slot_bytes: assignment.tcp.slot_bytes.0,
+            by_reference: assignment.slowest_bps.is_some_and(|rate| rate < BY_REFERENCE),
+            split_tail: assignment.slowest_bps.is_some(),
+        },
+    }
+}
+
+fn rdma(assignment: &Assignment) -> opening::Setup {
+    opening::Setup {
+        rank: assignment.rank,
+        peers: assignment.peers.clone(),
+        options: assignment.rdma.clone(),
+        wait: assignment.wait,
+        oversubscribed: assignment.oversubscribed,
+        real_payload: assignment.verify,
+    }
+}
+
+/// The address whose device a rank uses: ranks of a host with several take them in turn.
+pub(super) fn address(rank: Rank, addresses: &[IpAddr]) -> Option<IpAddr> {
+    addresses.get(rank as usize % addresses.len().max(1)).copied()
+}
+
+fn key_bytes(hex: &str) -> [u8; 16] {
+    let mut key = [0; 16];
+    for (byte, pair) in key.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        *byte = std::str::from_utf8(pair)
+            .ok()
+            .and_then(|p| u8::from_str_radix(p, 16).ok())
+            .unwrap_or(0);
+    }
+    key
+}
