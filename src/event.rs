@@ -128,6 +128,8 @@ pub struct OpRecord {
     /// Share of the machine's CPU time that its hypervisor gave to others during the operation,
     /// warm-up included; `None` where the kernel does not say.
     pub stolen_share: Option<f64>,
+    /// The same of what programs used that are not the run's.
+    pub others_share: Option<f64>,
 }
 
 /// A node of a trace, for people.

@@ -9,8 +9,8 @@ use genie_drivers::rdma::{GidKind, SelectError, Wish, findings, list_in, select}
 
 fn put(root: &Path, file: &str, text: &str) {
     let path = root.join(file);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, format!("{text}\n")).unwrap();
+    fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+    fs::write(path, format!("{text}\n")).expect("writable");
 }
 
 /// A device with one port and the GIDs (text, type) on interface `net`.
@@ -52,7 +52,7 @@ fn two() -> tempfile::TempDir {
 }
 
 fn address(text: &str) -> Option<IpAddr> {
-    Some(text.parse().unwrap())
+    Some(text.parse().expect("an address"))
 }
 
 #[test]

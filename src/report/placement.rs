@@ -17,6 +17,7 @@ pub fn json(name: &str, report: &Report) -> String {
         "policies": report.rows,
         "headlines": headlines(report).iter().map(Headline::json).collect::<Vec<_>>(),
         "public_rule": report.public_rule,
+        "unwired": report.unwired,
         "jobs_left_out": report.left_out,
         "fault": report.fault,
     });
@@ -56,6 +57,22 @@ pub fn text(name: &str, report: &Report) -> String {
             census.several_kinds,
             census.not_wireable,
             census.recovered
+        );
+    }
+    for row in &report.unwired {
+        let hours = |value: Option<f64>| value.map_or("-".into(), |h| format!("{h:.3}"));
+        let _ = writeln!(
+            out,
+            "# its {} on cubes of 4, load {}, if nobody asked for wires: {:.1} % done, JCT {}/{}/{} h, utilisation {:.1} % over time, \
+             {:.1} % over events",
+            row.policy,
+            row.load,
+            row.completion_rate * 100.0,
+            hours(row.jct_h.p50),
+            hours(row.jct_h.p90),
+            hours(row.jct_h.p99),
+            row.utilisation_time * 100.0,
+            row.utilisation_event * 100.0,
         );
     }
     let verified: u64 = report.rows.iter().map(|row| row.verified).sum();

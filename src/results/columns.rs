@@ -103,6 +103,12 @@ pub const OPS: &[Column] = &[
         "CPU time that the hypervisor gave to others meanwhile / all CPU time",
     ),
     (
+        "others_share",
+        "number",
+        "share",
+        "CPU time that programs used meanwhile that are not the run's / all CPU time",
+    ),
+    (
         "wrong",
         "integer",
         "",

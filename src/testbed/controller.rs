@@ -22,7 +22,6 @@ use super::forecast;
 use super::launch::local::Launch;
 use super::peers::peers;
 use super::stages::{Crew, Failure, Notice};
-use super::stolen::CpuTime;
 use super::store::{self, StoreAddress};
 use crate::event::{Calibration, Event, OpRecord, RankSummary, Status, TracePlayed};
 use crate::network::message::Rank;
@@ -354,7 +353,7 @@ impl<'a> Run<'a> {
     async fn play_row(&mut self, crew: &mut Crew<'a>, row: usize) -> Result<(), Failure> {
         let at_s = self.started.elapsed().as_secs_f64();
         self.say(Event::OpStarted { op: row, at_s });
-        let (before, cpu_before) = (self.counted(), CpuTime::now());
+        let (before, cpu_before) = (self.counted(), crew.cpu_time());
         let members = self
             .plan
             .communicators
@@ -388,9 +387,8 @@ impl<'a> Run<'a> {
         let after = self.counted();
         self.say_nodes(row, &mut rows);
         let mut record = record(row, true, rows, difference(&before, &after));
-        record.stolen_share = CpuTime::now()
-            .zip(cpu_before)
-            .and_then(|(now, then)| now.stolen_since(then));
+        let taken = crew.cpu_time().since(&cpu_before);
+        (record.stolen_share, record.others_share) = (taken.stolen, taken.others);
         self.wrong += record.wrong.iter().sum::<u64>();
         self.rows_done += 1;
         self.say(Event::OpFinished(record));
@@ -565,6 +563,7 @@ fn record(op: usize, complete: bool, rows: Vec<RowDone>, link_bytes: Vec<[u64; 2
         wrong: rows.iter().filter_map(|r| r.wrong).collect(),
         link_bytes,
         stolen_share: None,
+        others_share: None,
     };
     for row in rows {
         record.start_ns.push(row.start_ns);

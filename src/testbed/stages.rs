@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::control::{Heartbeat, Order, Report, RowDone};
+use super::cpu_time::Reading;
 use super::exit;
 use super::store::{Heard, Member};
 use crate::event::RankLoss;
@@ -145,6 +146,12 @@ impl<'a> Crew<'a> {
             moved: 0,
             moved_at: Instant::now(),
         }
+    }
+
+    /// CPU time of the machine, of this process and of the ranks.
+    pub fn cpu_time(&self) -> Reading {
+        let ranks = self.seats.iter().map(|seat| seat.pid).filter(|pid| *pid != 0);
+        Reading::now(ranks.chain([std::process::id()]))
     }
 
     /// Sends an order to every rank.

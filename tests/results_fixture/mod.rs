@@ -198,6 +198,7 @@ pub fn record(plan: &Plan, op: usize, us: &[f64]) -> OpRecord {
         },
         link_bytes: vec![[(payload * all * 1.046) as u64; 2]; plan.network.links.len()],
         stolen_share: Some(0.0),
+        others_share: Some(0.0),
     }
 }
 
