@@ -44,6 +44,10 @@ pub enum Purpose {
 
 /// Bytes of a request that waits to be posted.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "small messages are the hot path: no allocation for each"
+)]
 pub enum Source {
     /// In registered memory.
     Span(Span),

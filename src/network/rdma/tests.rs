@@ -72,8 +72,7 @@ fn play(
     for turn in 0..200_000 {
         for (at, transport) in transports.iter_mut().enumerate() {
             let next = |side: usize| orders[side].get(turn).map(|n| (*n as u64, messages[*n]));
-            if let Some((tag, (from, to, channel, bytes))) = next(0).filter(|(_, m)| m.0 as usize == at) {
-                let _ = from;
+            if let Some((tag, (_, to, channel, bytes))) = next(0).filter(|(_, m)| m.0 as usize == at) {
                 let data = real.then(|| payload(tag, bytes));
                 transport.post_send(tag, to, channel, key(tag), bytes, data)?;
             }

@@ -200,10 +200,10 @@ impl Device {
     pub fn register(&mut self, bytes: usize, write: bool, read: bool) -> io::Result<(usize, u64, u32, u32)> {
         let mut wanted = access::IBV_ACCESS_LOCAL_WRITE;
         if write {
-            wanted = wanted | access::IBV_ACCESS_REMOTE_WRITE;
+            wanted |= access::IBV_ACCESS_REMOTE_WRITE;
         }
         if read {
-            wanted = wanted | access::IBV_ACCESS_REMOTE_READ;
+            wanted |= access::IBV_ACCESS_REMOTE_READ;
         }
         // SAFETY: an anonymous mapping of its own, which lives until it has been deregistered.
         let (memory, registration) = unsafe {
