@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::network::message::Rank;
+use crate::network::transport::DeviceUse;
 
 /// Something that happened in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +72,13 @@ pub enum Event {
     },
     /// Per-rank summary at its end.
     RankFinished(RankSummary),
+    /// The RDMA device that a rank used, and what it counted.
+    DeviceUsed {
+        /// The rank.
+        rank: Rank,
+        /// Its device.
+        device: DeviceUse,
+    },
     /// Bytes counted on the emulated links from the start of the first rank on (calibration is over then).
     LinkCounters(#[serde(with = "link_counts")] Vec<LinkCount>),
     /// The run is over; always the last event.
@@ -232,7 +240,7 @@ pub struct RankSummary {
     pub received_bytes: u64,
     /// Messages sent.
     pub messages: u64,
-    /// TCP segments retransmitted on all of its connections.
+    /// TCP segments that all of its connections, or requests that its RDMA device, sent again.
     pub retransmits: u64,
     /// Timers fired.
     pub timers: u64,

@@ -22,7 +22,7 @@ use genie::network::rdma::provider::{
 use genie::network::roce::counters::Counters;
 use genie::network::roce::dcqcn::Parameters;
 use genie::network::roce::endpoint::{Endpoint, Settings};
-use genie::scenario::plan::Service;
+use genie::scenario::plan::rdma::Service;
 
 const SLOT: u64 = 32_768;
 const SLOTS: u64 = 16;

@@ -2,6 +2,8 @@
 //!
 //! * [`nic`]: network cards of this machine, as the kernel knows them.
 //! * [`ocs`]: optical circuit switches, over the network.
+//! * [`rdma`]: RDMA devices, likewise.
 
 pub mod nic;
 pub mod ocs;
+pub mod rdma;

@@ -20,7 +20,7 @@ use crate::results::{Environment, Recorder, Run, RunId};
 use crate::scenario::plan::{FabricKind, Plan};
 use crate::scenario::{self, Diagnostics, Loaded};
 use crate::testbed::fabric::{guest, soft_roce};
-use crate::testbed::{capacity, congestion, controller, exit};
+use crate::testbed::{capacity, congestion, controller, devices, exit};
 
 /// Arguments of `genie run`.
 #[derive(Debug, clap::Args)]
@@ -100,6 +100,10 @@ pub fn run(args: Args) -> i32 {
         return exit::USAGE;
     }
     if let Err(error) = capacity::settle(&plan) {
+        super::complain(&error.to_string());
+        return exit::USAGE;
+    }
+    if let Err(error) = devices::settle(&plan) {
         super::complain(&error.to_string());
         return exit::USAGE;
     }

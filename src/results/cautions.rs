@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::run::Run;
 use super::summary::Row;
 use crate::event::LinkCalibration;
-use crate::scenario::plan::{Plan, Wait};
+use crate::scenario::plan::{Plan, TransportKind, Wait};
 
 /// Fewer iterations than this say little of p50 and nothing of p99.
 const FEW_ITERATIONS: u32 = 5;
@@ -229,8 +229,12 @@ fn ranks(run: &Run) -> Vec<String> {
         .max_by_key(|rank| rank.retransmits)
         .filter(|_| total > 0)
     {
+        let (who, what) = match run.manifest.plan.testbed.transport {
+            TransportKind::Tcp => ("TCP", "segment"),
+            TransportKind::Rdma | TransportKind::RoceUser => ("the RDMA devices", "request"),
+        };
         found.push(format!(
-            "TCP sent {total} segment{} again (rank {}: {})",
+            "{who} sent {total} {what}{} again (rank {}: {})",
             if total == 1 { "" } else { "s" },
             most.rank,
             most.retransmits

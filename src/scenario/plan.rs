@@ -2,6 +2,8 @@
 //! byte. Pure data; `genie plan` prints it, the testbed carries it out, the run folder keeps it.
 //! All times and rates are nominal; the testbed applies [`Plan::dilation`].
 
+pub mod rdma;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
@@ -55,23 +57,10 @@ pub enum FabricKind {
 pub enum TransportKind {
     /// TCP sockets.
     Tcp,
-    /// RDMA by verbs.
+    /// RDMA verbs of a device: hardware, or the kernel's soft-RoCE.
     Rdma,
     /// RoCE v2 spoken by this program itself, over UDP.
     RoceUser,
-}
-
-/// Service of RDMA queue pairs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Service {
-    /// Reliable connection: acknowledged, retransmitted, in order.
-    #[default]
-    Rc,
-    /// Unreliable connection: in order, what is lost stays lost.
-    Uc,
-    /// Unreliable datagram: one packet per message.
-    Ud,
 }
 
 /// How a rank waits for the network.
@@ -108,6 +97,9 @@ pub struct Testbed {
     pub calibrate: bool,
     /// TCP options.
     pub tcp: TcpOptions,
+    /// Options of verbs.
+    #[serde(default)]
+    pub rdma: rdma::RdmaOptions,
 }
 
 /// Options of the TCP transport.

@@ -468,7 +468,12 @@ impl<'a> Run<'a> {
     async fn finish(&mut self, crew: &mut Crew<'a>) -> Result<(), Failure> {
         let mut summaries: Vec<Option<RankSummary>> = vec![None; self.plan.ranks.len()];
         crew.order(&Order::Finish);
+        let mut devices = Vec::new();
         let take = |rank: Rank, report: Report| match report {
+            Report::Device(device) => {
+                devices.push(Event::DeviceUsed { rank, device });
+                false
+            }
             Report::Finished(summary) => {
                 summaries[rank as usize] = Some(summary);
                 true
@@ -479,6 +484,9 @@ impl<'a> Run<'a> {
             .await?;
         for summary in summaries.into_iter().flatten() {
             self.say(Event::RankFinished(summary));
+        }
+        for device in devices {
+            self.say(device);
         }
         // Closing the lines lets the ranks end by themselves.
         crew.seats.iter_mut().for_each(|seat| seat.member = None);
@@ -565,6 +573,7 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             rows: rows.clone(),
             transport: plan.testbed.transport,
             tcp: plan.testbed.tcp.clone(),
+            rdma: plan.testbed.rdma.clone(),
             pacing: plan.testbed.tcp.pacing.map(paced),
             wait: plan.testbed.wait,
             oversubscribed,

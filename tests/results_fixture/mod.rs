@@ -113,6 +113,7 @@ fn testbed() -> Testbed {
             slot_bytes: Bytes(MIB),
             slots: 4,
         },
+        rdma: Default::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::plan::Service;
+use crate::scenario::plan::rdma::Service;
 
 /// Number of a queue pair among those of a provider, counted from 0 in the order of creation.
 pub type QueuePair = usize;
@@ -36,8 +36,7 @@ pub trait Provider: fmt::Debug + Send {
     /// What the peer must know of a queue pair.
     fn address(&self, queue: QueuePair) -> QueueAddress;
 
-    /// Joins a queue pair with the peer's: ready to receive, then ready to send (for UD, the address
-    /// that all sends go to).
+    /// Joins a queue pair with the peer's: ready to receive, then ready to send.
     fn connect(
         &mut self,
         queue: QueuePair,
@@ -142,7 +141,7 @@ pub struct Span {
 }
 
 /// A piece of the peer's memory begins here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remote {
     /// Address in the peer's terms.
     pub address: u64,

@@ -28,7 +28,7 @@ use crate::network::rdma::provider::{
     Access, Completed, DeviceFacts, Gid, Memory, PathOptions, Payload, Provider, ProviderError, QueueAddress,
     QueueOptions, QueuePair as Number, Request, Span,
 };
-use crate::scenario::plan::Service;
+use crate::scenario::plan::rdma::Service;
 
 /// Settings of an endpoint.
 #[derive(Debug, Clone)]
