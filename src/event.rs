@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::network::message::Rank;
+use crate::network::transport::DeviceUse;
 
 /// Something that happened in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub enum Event {
         /// Iterations finished.
         iterations: u64,
     },
+    /// How far ranks are and what links have carried, about twice a second, for those who watch. Never stored.
+    Pulse(Pulse),
     /// All ranks finished an operation (or ended early, with what there is).
     OpFinished(OpRecord),
     /// When one rank's nodes of a trace were played. Not in `events.jsonl`: `nodes.csv` has them.
@@ -69,6 +72,13 @@ pub enum Event {
     },
     /// Per-rank summary at its end.
     RankFinished(RankSummary),
+    /// The RDMA device that a rank used, and what it counted.
+    DeviceUsed {
+        /// The rank.
+        rank: Rank,
+        /// Its device.
+        device: DeviceUse,
+    },
     /// Bytes counted on the emulated links from the start of the first rank on (calibration is over then).
     LinkCounters(#[serde(with = "link_counts")] Vec<LinkCount>),
     /// The run is over; always the last event.
@@ -96,6 +106,30 @@ pub enum Status {
     Failed,
 }
 
+/// A run at a moment of an operation.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Pulse {
+    /// Index into the plan's operations.
+    pub op: usize,
+    /// Seconds since the start of `genie run`.
+    pub at_s: f64,
+    /// Every rank.
+    pub ranks: Vec<RankPulse>,
+    /// Bytes counted on each link since it was made: `[link][direction]`; empty when the fabric does not count.
+    pub links: Vec<[u64; 2]>,
+}
+
+/// A rank at a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RankPulse {
+    /// Iterations of the operation that it has finished, warm-up included.
+    pub iterations: u64,
+    /// Payload bytes that it has sent and received since its start.
+    pub moved_bytes: u64,
+    /// Ranks that it has been waiting for for a while.
+    pub waiting: Vec<Rank>,
+}
+
 /// What every rank measured in one operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpRecord {
@@ -120,6 +154,8 @@ pub struct OpRecord {
     /// Share of the machine's CPU time that its hypervisor gave to others during the operation,
     /// warm-up included; `None` where the kernel does not say.
     pub stolen_share: Option<f64>,
+    /// The same of what programs used that are not the run's.
+    pub others_share: Option<f64>,
 }
 
 /// A node of a trace, for people.
@@ -204,7 +240,7 @@ pub struct RankSummary {
     pub received_bytes: u64,
     /// Messages sent.
     pub messages: u64,
-    /// TCP segments retransmitted on all of its connections.
+    /// TCP segments that all of its connections, or requests that its RDMA device, sent again.
     pub retransmits: u64,
     /// Timers fired.
     pub timers: u64,

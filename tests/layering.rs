@@ -25,6 +25,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("scenario", "placement", "the planner turns a `[placement]` into the study that is replayed"),
     ("cli", "system::op", "operations are plain data that everyone may name"),
     ("cli", "genie_emu", "privileges come first in `run`; `clean` undoes what journals list"),
+    ("cli", "genie_drivers", "`ocs` drives switches; `clean` puts their circuits back"),
     ("report", "results", "reports are made of recorded runs"),
     ("report", "event", "live reports follow events"),
     ("report", "scenario::plan", "the plan is plain data that everyone may read"),
@@ -39,6 +40,8 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("results", "system::op", "operations are plain data that everyone may name"),
     ("results", "genie_drivers", "the environment of a run names network cards and their drivers"),
     ("event", "network::message", "names of ranks: plain data"),
+    ("event", "network::transport::DeviceUse", "which RDMA device was used is plain data"),
+    ("results", "network::transport::DeviceUse", "which RDMA device was used is plain data"),
     ("report", "testbed::model::outcome", "what came of a simulation is plain data"),
     ("report", "testbed::model::insight", "what a simulation spent its time on is plain data"),
     ("report", "workload::graph", "classes of nodes are plain data"),
@@ -54,6 +57,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("testbed::fabric", "genie_emu", "the emulated fabric"),
     ("testbed::controller", "genie_emu::journal", "a run's journal outlives the controller"),
     ("testbed::fabric", "genie_drivers", "real equipment"),
+    ("testbed::devices", "genie_drivers", "why a rank has no RDMA device"),
     // The three layers: none knows another, but for what messages and operations are called.
     ("workload", "system::op", "operations are plain data that everyone may name"),
     ("workload", "network::message", "names of ranks: plain data"),
@@ -61,6 +65,8 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("workload", "system::collective", "which algorithm a collective takes, and what it costs where it is modelled"),
     ("system", "network::message", "how messages are named and matched, on every transport"),
     ("system", "scenario::units", "operations print their size"),
+    ("network::rdma", "genie_drivers", "which RDMA device has a rank's address, and its counters"),
+    ("scenario::planner", "network::rdma::device", "whether this build has verbs, and how to get them"),
     ("network", "scenario::plan", "a transport's options are part of the plan"),
     ("network", "scenario::units", "sizes and rates as types"),
     ("network", "system::op", "operations are plain data that everyone may name"),
@@ -84,7 +90,9 @@ const EDGES: &[(&str, &str, &str)] = &[
 /// Where `unsafe` may stand, and for what.
 #[rustfmt::skip]
 const UNSAFE: &[(&str, &str)] = &[
+    ("src/network/rdma/verbs/sys.rs", "libibverbs, and the memory that its devices write"),
     ("src/network/tcp/sys.rs", "sendfile, MSG_TRUNC, epoll and socket options of the data path"),
+    ("src/network/roce/sys.rs", "many datagrams in one call, segmented by the kernel; an interface's MTU"),
     ("src/testbed/launch/local.rs", "system calls between fork and exec"),
     ("src/report/style.rs", "the terminal's width"),
     ("emu/src/privilege.rs", "fork, to try a user namespace on a child"),

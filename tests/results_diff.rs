@@ -196,6 +196,30 @@ fn single_runs_say_what_their_samples_are_and_find_what_is_large() {
 }
 
 #[test]
+fn a_single_run_that_others_disturbed_proves_nothing() {
+    let (results, mut noise) = (tempfile::tempdir().unwrap(), Noise(7));
+    let [a, mut b] = sides(results.path(), 1, 1.3, &mut noise);
+    for figure in &mut b.figures {
+        figure.disturbed = true;
+    }
+    let comparison = compare(&[a, b], &Options::default());
+    let large = of_bytes(&comparison, "all-reduce", 64 << 20).changes[0].unwrap();
+    assert_eq!(large.verdict, Verdict::Unproven, "{large:?}");
+    assert!(
+        comparison.notes.iter().any(|note| note.contains("of 5 rows")),
+        "{:?}",
+        comparison.notes
+    );
+    let [a, mut b] = sides(&results.path().join("repeated"), 5, 1.3, &mut noise);
+    for figure in &mut b.figures {
+        figure.disturbed = true;
+    }
+    let comparison = compare(&[a, b], &Options::default());
+    let large = of_bytes(&comparison, "all-reduce", 64 << 20).changes[0].unwrap();
+    assert_eq!(large.verdict, Verdict::Worse, "repetitions speak for themselves");
+}
+
+#[test]
 fn three_repetitions_are_told_to_be_too_few() {
     let (results, mut noise) = (tempfile::tempdir().unwrap(), Noise(8));
     let [a, b] = sides(results.path(), 3, 1.5, &mut noise);

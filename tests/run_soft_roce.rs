@@ -1,6 +1,8 @@
 //! Soft-RoCE fabrics, here or in the guest, and the guest itself: what is played in it comes out as if
 //! it had been played here, and nothing of it stays behind.
 
+#![allow(clippy::print_stderr)] // a skip says why
+
 mod run_support;
 
 use std::fs;
@@ -26,7 +28,6 @@ fn no_guest() -> bool {
         return false;
     }
     let why = String::from_utf8_lossy(&built.stderr).into_owned();
-    #[allow(clippy::print_stderr)] // a skip says why
     eprintln!(
         "skipped: no guest here: {why}{}",
         if qemu.is_err() { "no QEMU" } else { "" }

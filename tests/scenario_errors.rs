@@ -477,6 +477,42 @@ fn overrides() {
 }
 
 #[test]
+fn rdma_options_are_checked_whether_or_not_the_build_has_the_transport() {
+    let host = ["testbed.fabric=host", "testbed.transport=rdma"];
+    for (set, message) in [
+        ("rdma.port=0", "a port of 0; 1 to 255 are possible"),
+        ("rdma.queue_pairs=65", "a queue_pairs of 65; 1 to 64 are possible"),
+        (
+            "rdma.signal_every=65",
+            "a signal_every of 65; 1 to 64 are possible",
+        ),
+        ("rdma.slot=1 KiB", "a slot of 1 KiB; 4 KiB to 64 MiB are possible"),
+        ("rdma.mtu=1500", "a path MTU of 1500"),
+        ("rdma.flow_labels=[1048576]", "it has 20 bits, 0 to 1048575"),
+        ("rdma.verb=write-im", "write-imm"),
+        (
+            "rdma={ verb = \"read\", service = \"uc\" }",
+            "only reliable connections can read",
+        ),
+        ("testbed.fabric=emulated", "emulated links have no RDMA devices"),
+    ] {
+        let answer = answer(GOOD, &[&host[..], &[set]].concat());
+        assert!(answer.contains(message), "{set}: {answer}");
+    }
+    let unused = answer(GOOD, &["rdma.queue_pairs=2"]);
+    assert!(
+        unused.contains("`[rdma]` is not used by transport `tcp`"),
+        "{unused}"
+    );
+    let built_in = answer(GOOD, &host);
+    assert_eq!(built_in == "ok\n", cfg!(feature = "rdma"), "{built_in}");
+    assert!(
+        built_in == "ok\n" || built_in.contains("libibverbs-dev"),
+        "{built_in}"
+    );
+}
+
+#[test]
 fn overrides_that_are_right() {
     for set in [
         "topology.star.rate=10 Gbit/s",

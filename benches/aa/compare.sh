@@ -2,7 +2,7 @@
 # A/A: plays a scenario again and again with nothing changed and counts the pairs that `genie diff`
 # takes for different; at most one in twenty may be. Wants a quiet machine.
 #
-#   benches/aa/compare.sh [--pairs 20] [--repeat 1] [--scenario scenarios/allreduce.toml] [--results DIR]
+#   benches/aa/compare.sh [--pairs 20] [--repeat 1] [--scenario scenarios/allreduce.toml] [--results DIR] [--genie PROGRAM]
 #
 # A pair of single runs of scenarios/allreduce.toml takes about a minute, one of five repetitions each
 # five minutes. Runs that are in DIR already (from an earlier call that was ended) are used again.
@@ -11,10 +11,10 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 
-pairs=20 repeat=1 scenario=scenarios/allreduce.toml results=target/aa
+pairs=20 repeat=1 scenario=scenarios/allreduce.toml results=target/aa genie=
 while [ $# -gt 0 ]; do
     case $1 in
-    --pairs | --repeat | --scenario | --results)
+    --pairs | --repeat | --scenario | --results | --genie)
         [ $# -gt 1 ] || { echo "$1 wants a value" >&2; exit 2; }
         declare "${1#--}=$2"
         shift 2
@@ -26,8 +26,10 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-cargo build --release --quiet || exit 2
-genie=target/release/genie
+if [ -z "$genie" ]; then
+    cargo build --release --quiet || exit 2
+    genie=target/release/genie
+fi
 mkdir -p "$results"
 different=0
 for pair in $(seq "$pairs"); do

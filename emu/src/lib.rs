@@ -8,6 +8,7 @@
 //! * [`soft_roce`]: RDMA devices over its interfaces.
 //! * [`guest`]: a small virtual machine for what this kernel cannot.
 //! * [`journal`]: what a run has made, so that a later one can remove it. [`state`]: where that is kept.
+//! * [`ocs`]: optical circuit switches that speak the real protocols.
 //! * [`namespace`], [`netlink`]: the kernel's side.
 
 pub mod calibrate;
@@ -18,6 +19,7 @@ pub mod guest;
 pub mod journal;
 pub mod namespace;
 pub mod netlink;
+pub mod ocs;
 pub mod privilege;
 pub mod shaping;
 pub mod soft_roce;

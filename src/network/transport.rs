@@ -1,6 +1,7 @@
 //! What a rank's loop asks of whatever carries its messages: sends and receives are posted,
 //! completions are polled. How two transports find each other is in [`Endpoint`] and [`Opening`].
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Debug;
 use std::io;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::flows::Flows;
 use super::message::{Channel, LengthMismatch, MessageKey, Rank};
+use super::rdma::opening::RdmaEndpoint;
 
 /// The transport of one rank; one thread uses it.
 pub trait Transport: Debug + Send {
@@ -53,6 +55,11 @@ pub trait Transport: Debug + Send {
 
     /// Brings the flows' `done` counters up to date.
     fn sample_now(&mut self);
+
+    /// The RDMA device in use and what it has counted since ranks were connected, if there is one.
+    fn device(&self) -> Option<DeviceUse> {
+        None
+    }
 }
 
 /// Something posted that is complete.
@@ -107,12 +114,40 @@ pub struct Totals {
     pub messages: u64,
 }
 
+/// An RDMA device as a rank uses it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DeviceUse {
+    /// Name.
+    pub name: String,
+    /// Port, from 1.
+    pub port: u8,
+    /// Index of the GID.
+    pub gid_index: u16,
+    /// The GID, as an address.
+    pub gid: String,
+    /// Path MTU that the port can carry, bytes of payload.
+    pub mtu: u32,
+    /// Queue pairs.
+    pub queue_pairs: u32,
+    /// Bytes of memory registered.
+    pub registered_bytes: u64,
+    /// Bytes of a slot; smaller than the scenario's where memory for real payload is short.
+    pub slot_bytes: u64,
+    /// Longest inline payload, bytes.
+    pub inline: u32,
+    /// What the device counted during the run, for all of its users: counters that moved, by the
+    /// kernel's names.
+    pub counters: BTreeMap<String, u64>,
+}
+
 /// Where a rank can be reached, as it is told to all others before they connect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Endpoint {
     /// Listening TCP sockets, one per address of the rank.
     Tcp(Vec<SocketAddr>),
+    /// Queue pairs and memory, for each peer.
+    Rdma(RdmaEndpoint),
 }
 
 /// A transport that can be reached but has reached nobody yet.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::machine::{Failures, Machine, MachineError};
 use super::policy::Kind;
-use super::policy::public::{Census, Public};
+use super::policy::public::{Census, Public, PublicRfold};
 use super::published::{self, Published};
 use super::replay::{Outcome, Rules, replay};
 use super::shape::Dims;
@@ -113,6 +113,23 @@ pub struct Row {
     pub published: Option<&'static Published>,
 }
 
+/// What the public simulator's rules would have reached on cubes of 4, had every placement of theirs wires.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unwired {
+    /// The policy whose rule it is.
+    pub policy: Kind,
+    /// Factor by which arrivals are pressed together.
+    pub load: f64,
+    /// Share of jobs that completed.
+    pub completion_rate: f64,
+    /// JCT of those.
+    pub jct_h: Percentiles,
+    /// Share of nodes in use over time.
+    pub utilisation_time: f64,
+    /// Share of nodes in use over events.
+    pub utilisation_event: f64,
+}
+
 /// What came of a study.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -121,6 +138,8 @@ pub struct Report {
     /// What the public simulator's rule admits on cubes of 4, over all loads and seeds; `None` where the torus
     /// has no such cubes.
     pub public_rule: Option<Census>,
+    /// How far its rules get if nobody asks for wires.
+    pub unwired: Vec<Unwired>,
     /// Jobs of a trace that are larger than the machine.
     pub left_out: usize,
     /// The first placement that was found wrong: a bug.
@@ -130,8 +149,11 @@ pub struct Report {
 /// A piece of work.
 enum Piece {
     Replay(Outcome),
-    Census(Census),
+    Census(Census, Outcome),
 }
+
+/// The public simulator's policies, behind the study's own.
+const PUBLIC: [Kind; 2] = [Kind::Reconfiguration, Kind::Rfold];
 
 /// Side of the cubes on which the public rule is counted.
 const PUBLIC_SIDE: u32 = 4;
@@ -146,7 +168,7 @@ pub fn run(study: &Study, threads: usize) -> Result<Report, MachineError> {
         .collect::<Result<_, _>>()?;
     let public = machine(PUBLIC_SIDE).ok();
     let traces = Traces::new(study);
-    let columns = study.entries.len() + usize::from(public.is_some());
+    let columns = study.entries.len() + if public.is_some() { PUBLIC.len() } else { 0 };
     let seeds = study.seeds.1 as usize;
     let play = |work: usize| {
         let (seed, rest) = (work % seeds, work / seeds);
@@ -161,22 +183,29 @@ pub fn run(study: &Study, threads: usize) -> Result<Report, MachineError> {
                 };
                 Piece::Replay(replay(policy.as_mut(), &machines[column], &jobs, rules))
             }
-            (None, Some(machine)) => Piece::Census(census(machine, &jobs, study.rules)),
-            (None, None) => Piece::Census(Census::default()),
+            (None, Some(machine)) => {
+                unwired(PUBLIC[column - study.entries.len()], machine, &jobs, study.rules)
+            }
+            (None, None) => unreachable!("there are columns without an entry only with a public machine"),
         }
     };
     let pieces = in_parallel(seeds * columns * study.loads.len(), threads, play);
     Ok(gather(study, &pieces, columns, public.is_some(), traces.left_out))
 }
 
-fn census(machine: &Machine, jobs: &[Job], rules: Rules) -> Census {
-    let mut policy = Public::default();
+/// A rule of the public simulator over the jobs of a seed.
+fn unwired(rule: Kind, machine: &Machine, jobs: &[Job], rules: Rules) -> Piece {
     let rules = Rules {
         backfill: 0,
         check: false,
         ..rules
     };
-    replay(&mut policy, machine, jobs, rules);
+    if rule == Kind::Rfold {
+        let outcome = replay(&mut PublicRfold::default(), machine, jobs, rules);
+        return Piece::Census(Census::default(), outcome);
+    }
+    let mut policy = Public::default();
+    let outcome = replay(&mut policy, machine, jobs, rules);
     // Each shape was also tried once on the empty machine, which is no admission.
     let mut shapes: Vec<_> = jobs.iter().map(|job| job.shape).collect();
     shapes.sort_unstable();
@@ -186,7 +215,7 @@ fn census(machine: &Machine, jobs: &[Job], rules: Rules) -> Census {
     for shape in &shapes {
         let _ = super::Policy::place(&mut tried, shape, &empty);
     }
-    policy.census.without(&tried.census)
+    Piece::Census(policy.census.without(&tried.census), outcome)
 }
 
 fn in_parallel<T: Send>(count: usize, threads: usize, play: impl Fn(usize) -> T + Sync) -> Vec<T> {
@@ -247,36 +276,72 @@ impl Traces {
 fn gather(study: &Study, pieces: &[Piece], columns: usize, public: bool, left_out: usize) -> Report {
     let seeds = study.seeds.1 as usize;
     let (mut rows, mut census, mut fault) = (Vec::new(), Census::default(), None);
+    let mut unwired = Vec::new();
     for (group, pieces) in pieces.chunks(seeds).enumerate() {
         let mut outcomes = Vec::new();
         for piece in pieces {
             match piece {
                 Piece::Replay(outcome) => outcomes.push(outcome),
-                Piece::Census(counts) => census.add(counts),
+                Piece::Census(counts, outcome) => {
+                    census.add(counts);
+                    outcomes.push(outcome);
+                }
             }
         }
-        if let (Some(entry), false) = (study.entries.get(group % columns), outcomes.is_empty()) {
+        let (load, column) = (study.loads[group / columns], group % columns);
+        if let Some(rule) = column.checked_sub(study.entries.len()) {
+            unwired.push(Unwired::of(PUBLIC[rule], load, &outcomes));
+        } else if let Some(entry) = study.entries.get(column) {
             let wrong = outcomes.iter().find_map(|outcome| outcome.fault.as_ref());
             fault =
                 fault.or_else(|| Some(format!("{} on cubes of {}: {}", entry.policy, entry.cube, wrong?)));
-            rows.push(row(study, entry, study.loads[group / columns], &outcomes));
+            rows.push(row(study, entry, load, &outcomes));
         }
     }
     Report {
         rows,
         public_rule: public.then_some(census),
+        unwired,
         left_out,
         fault,
     }
 }
 
+/// The mean over seeds.
+fn mean(outcomes: &[&Outcome], of: impl Fn(&Outcome) -> f64) -> f64 {
+    outcomes.iter().map(|outcome| of(outcome)).sum::<f64>() / outcomes.len() as f64
+}
+
+impl Percentiles {
+    /// The mean over the seeds in which some job completed.
+    fn of(outcomes: &[&Outcome]) -> Self {
+        let percentile = |share| {
+            let all: Vec<f64> = outcomes.iter().filter_map(|o| o.jct_at(share)).collect();
+            (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+        };
+        Percentiles {
+            p50: percentile(0.5),
+            p90: percentile(0.9),
+            p99: percentile(0.99),
+        }
+    }
+}
+
+impl Unwired {
+    fn of(policy: Kind, load: f64, outcomes: &[&Outcome]) -> Self {
+        Unwired {
+            policy,
+            load,
+            completion_rate: mean(outcomes, Outcome::completion_rate),
+            jct_h: Percentiles::of(outcomes),
+            utilisation_time: mean(outcomes, |o| o.utilisation_time),
+            utilisation_event: mean(outcomes, |o| o.utilisation_event),
+        }
+    }
+}
+
 fn row(study: &Study, entry: &Entry, load: f64, outcomes: &[&Outcome]) -> Row {
-    let mean =
-        |of: &dyn Fn(&Outcome) -> f64| outcomes.iter().map(|o| of(o)).sum::<f64>() / outcomes.len() as f64;
-    let percentile = |share| {
-        let all: Vec<f64> = outcomes.iter().filter_map(|o| o.jct_at(share)).collect();
-        (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
-    };
+    let mean = |of: &dyn Fn(&Outcome) -> f64| mean(outcomes, of);
     let waiting = |column: usize| mean(&|o| o.waiting[column] / o.jobs.max(1) as f64);
     let cube = match entry.policy.fixed() {
         false => Some(entry.cube),
@@ -295,11 +360,7 @@ fn row(study: &Study, entry: &Entry, load: f64, outcomes: &[&Outcome]) -> Row {
         load,
         jobs: outcomes.iter().map(|o| o.jobs).sum(),
         completion_rate: mean(&Outcome::completion_rate),
-        jct_h: Percentiles {
-            p50: percentile(0.5),
-            p90: percentile(0.9),
-            p99: percentile(0.99),
-        },
+        jct_h: Percentiles::of(outcomes),
         utilisation_time: mean(&|o| o.utilisation_time),
         utilisation_event: mean(&|o| o.utilisation_event),
         waiting_h: Waiting {

@@ -7,7 +7,7 @@ use super::columns::figures;
 use crate::event::LinkCalibration;
 use crate::results::summary::name_of;
 use crate::results::{Environment, Run};
-use crate::scenario::plan::{FabricKind, NodeKind, Plan};
+use crate::scenario::plan::{FabricKind, NodeKind, Plan, TransportKind};
 
 /// One line each, not yet wrapped.
 pub fn facts(run: &Run) -> Vec<String> {
@@ -35,10 +35,20 @@ pub fn facts(run: &Run) -> Vec<String> {
 
 fn means(plan: &Plan) -> String {
     let (fabric, transport) = (name_of(&plan.testbed.fabric), name_of(&plan.testbed.transport));
-    let tcp = &plan.testbed.tcp;
-    let (cc, channels) = (&tcp.congestion_control, tcp.channels);
+    let (how, channels) = match plan.testbed.transport {
+        TransportKind::Tcp => (
+            plan.testbed.tcp.congestion_control.clone(),
+            plan.testbed.tcp.channels,
+        ),
+        TransportKind::Rdma | TransportKind::RoceUser => {
+            let rdma = &plan.testbed.rdma;
+            let (service, verb, pairs) = (name_of(&rdma.service), name_of(&rdma.verb), rdma.queue_pairs);
+            let s = plural(pairs as usize);
+            (format!("{service}, {verb}, {pairs} queue pair{s}"), rdma.channels)
+        }
+    };
     let s = plural(channels as usize);
-    format!("measured (clock wall), fabric {fabric}, transport {transport} ({cc}, {channels} channel{s})")
+    format!("measured (clock wall), fabric {fabric}, transport {transport} ({how}, {channels} channel{s})")
 }
 
 fn network(plan: &Plan) -> String {

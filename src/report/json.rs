@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::event::{Calibration, RankLoss, RankSummary};
+use crate::results::diff::facts;
 use crate::results::run::Stage;
 use crate::results::statistics::Times;
 use crate::results::summary::{Row, name_of};
@@ -36,6 +37,8 @@ struct Report<'a> {
     duration_s: Option<f64>,
     results_dir: Option<String>,
     genie_version: &'a str,
+    scenario_sha256: String,
+    topology_sha256: String,
     calibration: Option<&'a Calibration>,
     stages: &'a [Stage],
     links: Vec<Link>,
@@ -71,6 +74,7 @@ struct Op<'a> {
     cpu_use: Option<f64>,
     sent_bytes: u64,
     stolen_share: Option<f64>,
+    others_share: Option<f64>,
     wrong: Option<u64>,
     expected_us: Option<f64>,
     cautions: Vec<&'static str>,
@@ -140,6 +144,8 @@ fn report<'a>(run: &'a Run, results_dir: Option<&std::path::Path>) -> Report<'a>
         duration_s: manifest.duration_s,
         results_dir: results_dir.map(|folder| folder.display().to_string()),
         genie_version: &manifest.environment.genie_version,
+        scenario_sha256: facts::scenario_sha256(plan),
+        topology_sha256: facts::topology_sha256(plan),
         calibration: manifest.calibration.as_ref(),
         stages: &manifest.stages,
         links: links(run),
@@ -193,6 +199,7 @@ fn op<'a>(run: &'a Run, row: &'a Row) -> Op<'a> {
         cpu_use: row.cpu_use,
         sent_bytes: row.sent_bytes,
         stolen_share: row.stolen_share,
+        others_share: row.others_share,
         wrong: row.wrong,
         expected_us: row.expected_us,
         cautions: row.cautions.iter().map(|caution| caution.text()).collect(),

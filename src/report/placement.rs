@@ -17,6 +17,7 @@ pub fn json(name: &str, report: &Report) -> String {
         "policies": report.rows,
         "headlines": headlines(report).iter().map(Headline::json).collect::<Vec<_>>(),
         "public_rule": report.public_rule,
+        "unwired": report.unwired,
         "jobs_left_out": report.left_out,
         "fault": report.fault,
     });
@@ -56,6 +57,22 @@ pub fn text(name: &str, report: &Report) -> String {
             census.several_kinds,
             census.not_wireable,
             census.recovered
+        );
+    }
+    for row in &report.unwired {
+        let hours = |value: Option<f64>| value.map_or("-".into(), |h| format!("{h:.3}"));
+        let _ = writeln!(
+            out,
+            "# its {} on cubes of 4, load {}, if nobody asked for wires: {:.1} % done, JCT {}/{}/{} h, utilisation {:.1} % over time, \
+             {:.1} % over events",
+            row.policy,
+            row.load,
+            row.completion_rate * 100.0,
+            hours(row.jct_h.p50),
+            hours(row.jct_h.p90),
+            hours(row.jct_h.p99),
+            row.utilisation_time * 100.0,
+            row.utilisation_event * 100.0,
         );
     }
     let verified: u64 = report.rows.iter().map(|row| row.verified).sum();
@@ -109,11 +126,13 @@ struct Headline {
     load: f64,
     published: f64,
     computed: f64,
+    /// The same by the public simulator's rules, which do not ask for wires.
+    unwired: Option<f64>,
 }
 
 impl Headline {
     fn json(&self) -> serde_json::Value {
-        json!({ "what": self.what, "load": self.load, "published": self.published, "computed": self.computed })
+        json!({ "what": self.what, "load": self.load, "published": self.published, "computed": self.computed, "unwired": self.unwired })
     }
 
     fn text(&self) -> String {
@@ -122,8 +141,12 @@ impl Headline {
             load,
             published,
             computed,
+            unwired,
         } = self;
-        format!("# {what}, load {load}: {computed:.1} computed, up to {published} published\n")
+        let unwired = unwired.map_or(String::new(), |value| {
+            format!(", {value:.1} by the public rules without wires")
+        });
+        format!("# {what}, load {load}: {computed:.1} computed{unwired}, up to {published} published\n")
     }
 }
 
@@ -137,6 +160,10 @@ fn headlines(report: &Report) -> Vec<Headline> {
                 (row.policy, row.cube, row.backfill) == (policy, Some(cube), 0) && row.load == load
             })
         };
+        let unwired = |policy| {
+            let mut rows = report.unwired.iter();
+            rows.find(|row| row.policy == policy && row.load == load)
+        };
         let rfold = find(Kind::Rfold, 4);
         let fixed = report
             .rows
@@ -148,6 +175,8 @@ fn headlines(report: &Report) -> Vec<Headline> {
                 load,
                 published: UTILISATION_GAIN,
                 computed: (rfold.utilisation_event - fixed.utilisation_event) * 100.0,
+                unwired: unwired(Kind::Rfold)
+                    .map(|rfold| (rfold.utilisation_event - fixed.utilisation_event) * 100.0),
             });
         }
         let p50 = |row: Option<&Row>| row.and_then(|row| row.jct_h.p50);
@@ -157,6 +186,9 @@ fn headlines(report: &Report) -> Vec<Headline> {
                 load,
                 published: JCT_GAIN,
                 computed: slow / fast,
+                unwired: unwired(Kind::Reconfiguration)
+                    .zip(unwired(Kind::Rfold))
+                    .and_then(|(slow, fast)| Some(slow.jct_h.p50? / fast.jct_h.p50?)),
             });
         }
     }

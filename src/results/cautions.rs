@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::run::Run;
 use super::summary::Row;
 use crate::event::LinkCalibration;
-use crate::scenario::plan::{Plan, Wait};
+use crate::scenario::plan::{Plan, TransportKind, Wait};
 
 /// Fewer iterations than this say little of p50 and nothing of p99.
 const FEW_ITERATIONS: u32 = 5;
@@ -19,6 +19,8 @@ const CPU_BOUND: f64 = 0.9;
 /// Share of the machine's CPU time that its hypervisor gave to others, from which times are longer
 /// than the network made them.
 const STOLEN: f64 = 0.02;
+/// The same of what other programs of the machine used: a few percent are always at work.
+const BUSY: f64 = 0.1;
 /// Ranks that may poll use all of their cores while they wait: below this many real microseconds
 /// per iteration that says nothing.
 const POLLING_US: f64 = 1000.0;
@@ -47,6 +49,8 @@ pub enum RowCaution {
     RanksOverCores,
     /// The hypervisor gave over 2 % of the CPU time to others.
     Stolen,
+    /// Other programs used over 10 % of the CPU time.
+    Busy,
 }
 
 impl RowCaution {
@@ -70,12 +74,18 @@ impl RowCaution {
             ),
             (RowCaution::RanksOverCores, row.ranks > cores),
             (RowCaution::Stolen, row.stolen_share.unwrap_or(0.0) > STOLEN),
+            (RowCaution::Busy, row.others_share.unwrap_or(0.0) > BUSY),
         ];
         found
             .into_iter()
             .filter(|(_, holds)| *holds)
             .map(|(caution, _)| caution)
             .collect()
+    }
+
+    /// Whether others were at work on the machine: what one run shows then says nothing of the next.
+    pub fn disturbs(self) -> bool {
+        matches!(self, RowCaution::Stolen | RowCaution::Busy)
     }
 
     /// The letter that marks it in a table.
@@ -89,6 +99,7 @@ impl RowCaution {
             RowCaution::AboveLimit => 'l',
             RowCaution::RanksOverCores => 'c',
             RowCaution::Stolen => 's',
+            RowCaution::Busy => 'o',
         }
     }
 
@@ -105,6 +116,7 @@ impl RowCaution {
             RowCaution::Stolen => {
                 "stolen time: the hypervisor gave over 2 % of this machine's CPU time to others"
             }
+            RowCaution::Busy => "other programs used over 10 % of this machine's CPU time",
         }
     }
 }
@@ -217,8 +229,12 @@ fn ranks(run: &Run) -> Vec<String> {
         .max_by_key(|rank| rank.retransmits)
         .filter(|_| total > 0)
     {
+        let (who, what) = match run.manifest.plan.testbed.transport {
+            TransportKind::Tcp => ("TCP", "segment"),
+            TransportKind::Rdma | TransportKind::RoceUser => ("the RDMA devices", "request"),
+        };
         found.push(format!(
-            "TCP sent {total} segment{} again (rank {}: {})",
+            "{who} sent {total} {what}{} again (rank {}: {})",
             if total == 1 { "" } else { "s" },
             most.rank,
             most.retransmits

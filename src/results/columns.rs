@@ -103,6 +103,12 @@ pub const OPS: &[Column] = &[
         "CPU time that the hypervisor gave to others meanwhile / all CPU time",
     ),
     (
+        "others_share",
+        "number",
+        "share",
+        "CPU time that programs used meanwhile that are not the run's / all CPU time",
+    ),
+    (
         "wrong",
         "integer",
         "",
@@ -298,7 +304,8 @@ pub fn files(plan: &Plan) -> Vec<FileEntry> {
     files
 }
 
-fn entry(column: &Column) -> ColumnEntry {
+/// A column as the manifest lists it.
+pub fn entry(column: &Column) -> ColumnEntry {
     let (name, r#type, unit, what) = *column;
     ColumnEntry {
         name: name.into(),

@@ -12,6 +12,8 @@ use super::run_id::RunId;
 use super::summary::Row;
 use super::trace::{Gathered, TraceReport};
 use crate::event::{Calibration, Event, LinkCount, RankLoss, RankSummary, Status, TraceModel};
+use crate::network::message::Rank;
+use crate::network::transport::DeviceUse;
 use crate::scenario::plan::Plan;
 
 /// The format of run folders that this genie writes; it reads all up to this.
@@ -69,6 +71,9 @@ pub struct Manifest {
     pub lost_ranks: Vec<RankLoss>,
     /// Links that vanished.
     pub lost_links: Vec<String>,
+    /// RDMA devices that ranks used, and what they counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<RankDevice>,
     /// The machine.
     pub environment: Environment,
     /// Which of several repetitions this is; `None` for a run that was not repeated.
@@ -128,6 +133,16 @@ pub struct Process {
     pub boot_id: String,
 }
 
+/// The RDMA device of a rank.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RankDevice {
+    /// The rank.
+    pub rank: Rank,
+    /// Its device.
+    #[serde(flatten)]
+    pub device: DeviceUse,
+}
+
 /// A stage of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
@@ -158,6 +173,7 @@ impl Run {
             calibration: None,
             lost_ranks: Vec::new(),
             lost_links: Vec::new(),
+            devices: Vec::new(),
             environment,
             repetition: None,
             traces: Vec::new(),
@@ -196,7 +212,7 @@ impl Run {
                 });
             }
             Event::Calibrated(calibration) => manifest.calibration = Some(calibration.clone()),
-            Event::OpStarted { .. } | Event::Progress { .. } => {}
+            Event::OpStarted { .. } | Event::Progress { .. } | Event::Pulse(_) => {}
             Event::OpFinished(record) => {
                 let cores = manifest.environment.usable_cores;
                 self.rows.extend(Row::of(&manifest.plan, cores, record));
@@ -208,6 +224,10 @@ impl Run {
             Event::LinkLost { link, .. } => manifest.lost_links.push(link.clone()),
             Event::Caution { text } => self.said.push(text.clone()),
             Event::RankFinished(summary) => self.ranks.push(summary.clone()),
+            Event::DeviceUsed { rank, device } => manifest.devices.push(RankDevice {
+                rank: *rank,
+                device: device.clone(),
+            }),
             Event::LinkCounters(links) => self.links.clone_from(links),
             Event::RunFinished {
                 status,

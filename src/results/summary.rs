@@ -65,6 +65,8 @@ pub struct Row {
     pub cpu_use: Option<f64>,
     /// Share of the machine's CPU time that its hypervisor gave to others meanwhile.
     pub stolen_share: Option<f64>,
+    /// Share of the machine's CPU time that other programs used meanwhile.
+    pub others_share: Option<f64>,
     /// Elements found wrong by all ranks; `None` when not verified.
     pub wrong: Option<u64>,
     /// The plan's expectation, nominal microseconds. Modelled, not measured.
@@ -127,6 +129,7 @@ impl Row {
             cpu_s_per_gb: (sent_bytes > 0).then(|| cpu_s / (sent_bytes as f64 / 1e9)),
             cpu_use: cpu_use(record, cpu_s, cores.min(ranks)),
             stolen_share: record.stolen_share,
+            others_share: record.others_share,
             wrong: (!record.wrong.is_empty()).then(|| record.wrong.iter().sum()),
             expected_us: planned.expected.seconds.map(|seconds| seconds * 1e6),
             cautions: Vec::new(),

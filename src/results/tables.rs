@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use super::cautions::RowCaution;
 use super::csv;
+use super::links::LinkOp;
+use super::nodes::Node;
 use super::run::Run;
 use super::statistics::Times;
 use super::summary::{Row, TRACE, name_of, named};
@@ -56,6 +58,7 @@ pub fn op_line(row: &Row) -> String {
         opt_num(row.cpu_s_per_gb),
         opt_num(row.cpu_use),
         opt_num(row.stolen_share),
+        opt_num(row.others_share),
         opt(row.wrong),
         opt_num(row.expected_us),
         cautions.join(" "),
@@ -113,6 +116,7 @@ pub fn op_row(header: &[String], record: &[String]) -> Result<Row, String> {
         cpu_s_per_gb: fields.null("cpu_s_per_gb")?,
         cpu_use: fields.null("cpu_use")?,
         stolen_share: fields.added("stolen_share")?,
+        others_share: fields.added("others_share")?,
         wrong: fields.null("wrong")?,
         expected_us: fields.null("expected_us")?,
         cautions: cautions.filter_map(named::<RowCaution>).collect(),
@@ -173,6 +177,46 @@ pub fn link_counts(header: &[String], records: &[Vec<String>]) -> Result<Vec<Lin
         second = !second;
     }
     Ok(links)
+}
+
+/// What a link direction carried during an operation, from a record of `links.csv`; `None` for the
+/// records of the whole run.
+///
+/// # Errors
+/// As [`op_row`].
+pub fn link_op(header: &[String], record: &[String]) -> Result<Option<LinkOp>, String> {
+    let fields = Fields { header, record };
+    let Some(op) = fields.null("op")? else {
+        return Ok(None);
+    };
+    Ok(Some(LinkOp {
+        op,
+        link: fields.text("link")?.to_owned(),
+        direction: fields.text("direction")?.to_owned(),
+        counted_bytes: fields.value("counted_bytes")?,
+        payload_bytes: fields.null("payload_bytes")?,
+    }))
+}
+
+/// A node of a trace, from a record of `nodes.csv`.
+///
+/// # Errors
+/// As [`op_row`].
+pub fn node(header: &[String], record: &[String]) -> Result<Node, String> {
+    let fields = Fields { header, record };
+    Ok(Node {
+        op: fields.value("op")?,
+        rank: fields.value("rank")?,
+        iteration: fields.value("iteration")?,
+        node: fields.value("node")?,
+        name: fields.text("name")?.to_owned(),
+        kind: fields.text("kind")?.to_owned(),
+        lane: fields.text("lane")?.to_owned(),
+        start_ns: fields.value("start_ns")?,
+        end_ns: fields.value("end_ns")?,
+        bytes: fields.value("bytes")?,
+        wait_ns: fields.value("wait_ns")?,
+    })
 }
 
 /// The lines of `iterations.csv` for one operation.

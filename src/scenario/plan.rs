@@ -2,6 +2,8 @@
 //! byte. Pure data; `genie plan` prints it, the testbed carries it out, the run folder keeps it.
 //! All times and rates are nominal; the testbed applies [`Plan::dilation`].
 
+pub mod rdma;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
@@ -55,7 +57,7 @@ pub enum FabricKind {
 pub enum TransportKind {
     /// TCP sockets.
     Tcp,
-    /// RDMA by verbs.
+    /// RDMA verbs of a device: hardware, or the kernel's soft-RoCE.
     Rdma,
     /// RoCE v2 spoken by this program itself, over UDP.
     RoceUser,
@@ -95,6 +97,9 @@ pub struct Testbed {
     pub calibrate: bool,
     /// TCP options.
     pub tcp: TcpOptions,
+    /// Options of verbs.
+    #[serde(default)]
+    pub rdma: rdma::RdmaOptions,
 }
 
 /// Options of the TCP transport.

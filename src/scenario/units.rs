@@ -15,7 +15,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 #[schemars(with = "String")]
 pub struct Bytes(pub u64);
 
-/// A rate in bits per second, decimal prefixes: `"400 Gbit/s"`.
+/// A rate in bits per second, decimal prefixes: `"400 Gbit/s"`. Rates of bytes are taken, too: `"450 GB/s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(into = "String")]
 #[schemars(with = "String")]
@@ -141,6 +141,13 @@ const BANDWIDTH: Kind = Kind {
         ("Mbps", 1_000_000),
         ("Gbps", 1_000_000_000),
         ("Tbps", 1_000_000_000_000),
+        ("B/s", 8),
+        ("kB/s", 8_000),
+        ("MB/s", 8_000_000),
+        ("GB/s", 8_000_000_000),
+        ("TB/s", 8_000_000_000_000),
+        ("MiB/s", 8 << 20),
+        ("GiB/s", 8 << 30),
     ],
     printed: 5,
 };
@@ -352,6 +359,8 @@ mod tests {
         assert_eq!("1_024KiB".parse(), Ok(Bytes(1 << 20)));
         assert_eq!("1.5 GB".parse(), Ok(Bytes(1_500_000_000)));
         assert_eq!(" 10 Gbps ".parse(), Ok(Bandwidth(10_000_000_000)));
+        assert_eq!("450 GB/s".parse(), Ok(Bandwidth(3_600_000_000_000)));
+        assert_eq!("1 GiB/s".parse(), Ok(Bandwidth(8 << 30)));
         assert_eq!("2 µs".parse(), Ok(Duration(2_000)));
         assert_eq!("1 min".parse(), Ok(Duration(60_000_000_000)));
     }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{NodeLabel, NodeTime, RankSummary};
 use crate::network::message::Rank;
-use crate::network::transport::Endpoint;
+use crate::network::transport::{DeviceUse, Endpoint};
+use crate::scenario::plan::rdma::RdmaOptions;
 use crate::scenario::plan::{Communicator, TcpOptions, TransportKind, Wait};
 use crate::system::op::Op;
 use crate::workload::trace::Recipe;
@@ -66,6 +67,8 @@ pub struct Assignment {
     pub transport: TransportKind,
     /// TCP options.
     pub tcp: TcpOptions,
+    /// Options of verbs.
+    pub rdma: RdmaOptions,
     /// Pacing of each connection in real bytes per second.
     pub pacing: Option<u64>,
     /// How to wait.
@@ -135,6 +138,8 @@ pub enum Report {
     RowDone(RowDone),
     /// What it has of a row that was not played to its end.
     RowPart(RowDone),
+    /// The RDMA device that it used.
+    Device(DeviceUse),
     /// Its last word.
     Finished(RankSummary),
     /// It cannot go on.

@@ -22,9 +22,8 @@ use super::forecast;
 use super::launch::local::Launch;
 use super::peers::peers;
 use super::stages::{Crew, Failure, Notice};
-use super::stolen::CpuTime;
 use super::store::{self, StoreAddress};
-use crate::event::{Calibration, Event, OpRecord, RankSummary, Status, TracePlayed};
+use crate::event::{Calibration, Event, OpRecord, Pulse, RankPulse, RankSummary, Status, TracePlayed};
 use crate::network::message::Rank;
 use crate::scenario::plan::Plan;
 
@@ -49,6 +48,8 @@ pub struct Run<'a> {
     plan: &'a Plan,
     run_id: &'a str,
     started: Instant,
+    /// Pulses are wanted.
+    watched: bool,
     emit: &'a mut dyn FnMut(Event),
     fabric: Option<Fabric>,
     calibration: Option<Calibration>,
@@ -71,8 +72,17 @@ impl std::fmt::Debug for Run<'_> {
     }
 }
 
-/// Carries a plan out. `started` is when `genie run` began.
-pub fn run(plan: &Plan, run_id: &str, started: Instant, emit: &mut dyn FnMut(Event)) -> Outcome {
+/// How often those who watch are told how far ranks are.
+const PULSE: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Carries a plan out. `started` is when `genie run` began; `watched`: somebody wants pulses.
+pub fn run(
+    plan: &Plan,
+    run_id: &str,
+    started: Instant,
+    watched: bool,
+    emit: &mut dyn FnMut(Event),
+) -> Outcome {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return failed(&format!("cannot start the control runtime: {e}"), exit::INTERNAL),
@@ -83,6 +93,7 @@ pub fn run(plan: &Plan, run_id: &str, started: Instant, emit: &mut dyn FnMut(Eve
             plan,
             run_id,
             started,
+            watched,
             emit,
             fabric: None,
             calibration: None,
@@ -368,7 +379,7 @@ impl<'a> Run<'a> {
     async fn play_row(&mut self, crew: &mut Crew<'a>, row: usize) -> Result<(), Failure> {
         let at_s = self.started.elapsed().as_secs_f64();
         self.say(Event::OpStarted { op: row, at_s });
-        let (before, cpu_before) = (self.counted(), CpuTime::now());
+        let (before, cpu_before) = (self.counted(), crew.cpu_time());
         let members = self
             .plan
             .communicators
@@ -377,6 +388,8 @@ impl<'a> Run<'a> {
         let members: Vec<Rank> = members.map(|c| c.ranks.clone()).unwrap_or_default();
         let mut rows: Vec<RowDone> = vec![RowDone::default(); self.plan.ranks.len()];
         crew.order(&Order::Play { row });
+        let (fabric, started, watched) = (self.fabric.as_ref(), self.started, self.watched);
+        let mut last_pulse = None::<Instant>;
         let emit = &mut *self.emit;
         let setup = self.plan.testbed.setup_deadline.std();
         crew.gather(
@@ -396,15 +409,19 @@ impl<'a> Run<'a> {
                 };
                 let iterations = members.iter().map(of_row).min().unwrap_or(0);
                 emit(Event::Progress { op: row, iterations });
+                if watched && last_pulse.is_none_or(|last| last.elapsed() >= PULSE) {
+                    last_pulse = Some(Instant::now());
+                    let links = fabric.map(Fabric::counted_bytes).unwrap_or_default();
+                    emit(Event::Pulse(pulse(row, started, beats, links)));
+                }
             },
         )
         .await?;
         let after = self.counted();
         self.say_nodes(row, &mut rows);
         let mut record = record(row, true, rows, difference(&before, &after));
-        record.stolen_share = CpuTime::now()
-            .zip(cpu_before)
-            .and_then(|(now, then)| now.stolen_since(then));
+        let taken = crew.cpu_time().since(&cpu_before);
+        (record.stolen_share, record.others_share) = (taken.stolen, taken.others);
         self.wrong += record.wrong.iter().sum::<u64>();
         self.rows_done += 1;
         self.say(Event::OpFinished(record));
@@ -451,7 +468,12 @@ impl<'a> Run<'a> {
     async fn finish(&mut self, crew: &mut Crew<'a>) -> Result<(), Failure> {
         let mut summaries: Vec<Option<RankSummary>> = vec![None; self.plan.ranks.len()];
         crew.order(&Order::Finish);
+        let mut devices = Vec::new();
         let take = |rank: Rank, report: Report| match report {
+            Report::Device(device) => {
+                devices.push(Event::DeviceUsed { rank, device });
+                false
+            }
             Report::Finished(summary) => {
                 summaries[rank as usize] = Some(summary);
                 true
@@ -462,6 +484,9 @@ impl<'a> Run<'a> {
             .await?;
         for summary in summaries.into_iter().flatten() {
             self.say(Event::RankFinished(summary));
+        }
+        for device in devices {
+            self.say(device);
         }
         // Closing the lines lets the ranks end by themselves.
         crew.seats.iter_mut().for_each(|seat| seat.member = None);
@@ -548,6 +573,7 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             rows: rows.clone(),
             transport: plan.testbed.transport,
             tcp: plan.testbed.tcp.clone(),
+            rdma: plan.testbed.rdma.clone(),
             pacing: plan.testbed.tcp.pacing.map(paced),
             wait: plan.testbed.wait,
             oversubscribed,
@@ -572,12 +598,28 @@ fn record(op: usize, complete: bool, rows: Vec<RowDone>, link_bytes: Vec<[u64; 2
         wrong: rows.iter().filter_map(|r| r.wrong).collect(),
         link_bytes,
         stolen_share: None,
+        others_share: None,
     };
     for row in rows {
         record.start_ns.push(row.start_ns);
         record.end_ns.push(row.end_ns);
     }
     record
+}
+
+/// How far every rank is in a row.
+fn pulse(row: usize, started: Instant, beats: &[&Heartbeat], links: Vec<[u64; 2]>) -> Pulse {
+    let of_rank = |beat: &&Heartbeat| RankPulse {
+        iterations: if beat.row == Some(row) { beat.iterations } else { 0 },
+        moved_bytes: beat.moved_bytes,
+        waiting: beat.waiting.clone(),
+    };
+    Pulse {
+        op: row,
+        at_s: started.elapsed().as_secs_f64(),
+        ranks: beats.iter().map(of_rank).collect(),
+        links,
+    }
 }
 
 fn difference(before: &[[u64; 2]], after: &[[u64; 2]]) -> Vec<[u64; 2]> {

@@ -2,7 +2,8 @@
 //! links with the rate and latency that calibration found. Modelled, never measured.
 //!
 //! A message occupies the links of its path one after another, as soon as its head is there and the
-//! link is free (virtual cut-through; first come, first served): it arrives when its tail does.
+//! link is free (virtual cut-through; first come, first served): it arrives when its tail does. Its send
+//! is over as soon as what has not left yet fits into the kernel's buffer.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use super::player::pass::{input, node_times};
 use crate::event::{Calibration, TraceModel};
 use crate::network::message::{MessageKey, Rank};
+use crate::network::tcp::mesh::send_buffer;
 use crate::scenario::plan::{ETHERNET_HEADER, IP_TCP_HEADERS, Plan, payload_limit};
 use crate::system::action::{Action, Input, MessageId, TimerId, Transfer, UNTRACKED};
 use crate::system::npu::Npu;
@@ -89,6 +91,8 @@ struct Wire {
 /// All links, and the way between any two ranks.
 struct Wires {
     wires: Vec<[Wire; 2]>,
+    /// Payload that the kernel takes of a sender ahead of the wire, bytes.
+    buffer: f64,
     paths: HashMap<(Rank, Rank), Vec<(usize, usize)>>,
 }
 
@@ -111,6 +115,7 @@ impl Wires {
         });
         let mut found = Wires {
             wires: wires.collect(),
+            buffer: send_buffer(&plan.testbed.tcp, plan.ranks.len().saturating_sub(1)) as f64,
             paths: HashMap::new(),
         };
         for from in 0..plan.ranks.len() as Rank {
@@ -139,12 +144,12 @@ impl Wires {
         )
     }
 
-    /// When a message that leaves now arrives.
-    fn carry(&mut self, from: Rank, to: Rank, bytes: u64, now: u64) -> u64 {
+    /// When the buffer of a message that is sent now is free again, and when the message arrives.
+    fn carry(&mut self, from: Rank, to: Rank, bytes: u64, now: u64) -> (u64, u64) {
         let Some(path) = self.paths.get(&(from, to)) else {
-            return now;
+            return (now, now);
         };
-        let (mut head, mut tail) = (now, now);
+        let (mut head, mut tail, mut taken) = (now, now, now);
         for (hop, &(link, direction)) in path.iter().enumerate() {
             let wire = &mut self.wires[link][direction];
             let Some(rate) = wire.rate else {
@@ -157,9 +162,12 @@ impl Wires {
             }
             let start = head.max(wire.free);
             wire.free = start + time;
+            if hop == 0 {
+                taken = now.max(wire.free.saturating_sub((self.buffer / rate) as u64));
+            }
             (head, tail) = (start + wire.delay, (start + time).max(tail) + wire.delay);
         }
-        tail
+        (taken, tail)
     }
 }
 
@@ -331,14 +339,14 @@ impl World<'_> {
     }
 
     fn send(&mut self, rank: Rank, transfer: &Transfer, now: u64) {
-        let arrives = self.wires.carry(rank, transfer.peer, transfer.bytes, now);
+        let (taken, arrives) = self.wires.carry(rank, transfer.peer, transfer.bytes, now);
         let arrived = Happening::Arrived {
             from: rank,
             key: name(&transfer.key),
         };
         self.happen(arrives, transfer.peer, arrived);
         if transfer.message != UNTRACKED {
-            self.happen(arrives, rank, Happening::Sent(transfer.message));
+            self.happen(taken, rank, Happening::Sent(transfer.message));
         }
     }
 

@@ -9,8 +9,8 @@
 //! * [`clock`]: hybrid timers and their lateness.
 //! * [`launch`]: starting rank processes.
 //! * [`fabric`]: emulated or host. [`congestion`]: whether its TCP can be as asked for.
-//! * [`capacity`]: whether the machine can hold the plan. `peers`: who connects with whom.
-//!   `stolen`: CPU time that a hypervisor took.
+//! * [`devices`]: whether ranks have their RDMA devices. [`capacity`]: whether the machine can hold the plan.
+//!   `peers`: who connects with whom. `cpu_time`: CPU time that a hypervisor or other programs took.
 //! * [`model`]: the same machines in virtual time, over the analytical network.
 //! * [`forecast`]: a trace that is played, in virtual time over the planned network.
 //! * [`exit`]: exit codes.
@@ -20,6 +20,8 @@ pub mod clock;
 pub mod congestion;
 pub mod control;
 pub mod controller;
+mod cpu_time;
+pub mod devices;
 pub mod exit;
 pub mod fabric;
 pub mod forecast;
@@ -29,6 +31,5 @@ mod peers;
 pub mod player;
 pub mod rank;
 pub mod stages;
-mod stolen;
 pub mod store;
 mod transports;

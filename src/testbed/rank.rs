@@ -119,6 +119,9 @@ fn serve(assignment: &Arc<Assignment>, voice: &Voice, status: &Arc<Status>) -> R
             _ => return Err(RankError::OutOfTurn),
         }
     }
+    if let Some(device) = player.transport().device() {
+        voice.say(&Report::Device(device))?;
+    }
     voice.say(&Report::Finished(summary(assignment, &player)))?;
     // Connections stay open until every rank has finished: the controller then closes the line.
     while orders.recv().is_ok() {}

@@ -1,8 +1,12 @@
 //! Which transport a rank's assignment asks for, and with which settings.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::control::Assignment;
+use crate::network::message::Rank;
+use crate::network::rdma::{device, opening};
+use crate::network::roce;
 use crate::network::tcp::opening::{Setup, TcpOpening};
 use crate::network::tcp::transport::Settings;
 use crate::network::transport::{OpenError, Opening};
@@ -15,8 +19,22 @@ const BY_REFERENCE: u64 = 2_500_000_000;
 pub fn open(assignment: &Assignment) -> Result<Box<dyn Opening>, OpenError> {
     match assignment.transport {
         TransportKind::Tcp => Ok(Box::new(TcpOpening::listen(tcp(assignment))?)),
-        kind @ (TransportKind::Rdma | TransportKind::RoceUser) => {
-            Err(format!("this build has no transport {kind:?}").into())
+        TransportKind::Rdma => {
+            let address = address(assignment.rank, &assignment.addresses);
+            device::open(rdma(assignment), address)
+        }
+        TransportKind::RoceUser => {
+            let address = own_address(assignment.rank, &assignment.addresses)
+                .ok_or("transport `roce-user` needs an address of this rank's host")?;
+            let settings = roce::endpoint::Settings {
+                seed: u64::from(assignment.rank) + 1,
+                ..Default::default()
+            };
+            let endpoint = roce::endpoint::Endpoint::open(address, settings)?;
+            Ok(Box::new(opening::RdmaOpening::open(
+                rdma(assignment),
+                Box::new(endpoint),
+            )?))
         }
     }
 }
@@ -40,6 +58,30 @@ fn tcp(assignment: &Assignment) -> Setup {
             by_reference: assignment.slowest_bps.is_some_and(|rate| rate < BY_REFERENCE),
             split_tail: assignment.slowest_bps.is_some(),
         },
+    }
+}
+
+fn rdma(assignment: &Assignment) -> opening::Setup {
+    opening::Setup {
+        rank: assignment.rank,
+        peers: assignment.peers.clone(),
+        options: assignment.rdma.clone(),
+        wait: assignment.wait,
+        oversubscribed: assignment.oversubscribed,
+        real_payload: assignment.verify,
+    }
+}
+
+/// The address whose device a rank uses: ranks of a host with several take them in turn.
+pub(super) fn address(rank: Rank, addresses: &[IpAddr]) -> Option<IpAddr> {
+    addresses.get(rank as usize % addresses.len().max(1)).copied()
+}
+
+/// The address that a rank has for itself: of those that share loopback, each takes one of its own in 127.0.0.0/8.
+fn own_address(rank: Rank, addresses: &[IpAddr]) -> Option<IpAddr> {
+    match address(rank, addresses)? {
+        IpAddr::V4(shared) if shared.is_loopback() => Some(Ipv4Addr::from(u32::from(shared) + rank).into()),
+        own => Some(own),
     }
 }
 

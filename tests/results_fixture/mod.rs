@@ -113,6 +113,7 @@ fn testbed() -> Testbed {
             slot_bytes: Bytes(MIB),
             slots: 4,
         },
+        rdma: Default::default(),
     }
 }
 
@@ -161,6 +162,7 @@ pub fn environment() -> Environment {
         nics: Vec::new(),
         genie_version: "0.1.0".into(),
         genie_commit: None,
+        ..Environment::default()
     }
 }
 
@@ -198,6 +200,7 @@ pub fn record(plan: &Plan, op: usize, us: &[f64]) -> OpRecord {
         },
         link_bytes: vec![[(payload * all * 1.046) as u64; 2]; plan.network.links.len()],
         stolen_share: Some(0.0),
+        others_share: Some(0.0),
     }
 }
 

@@ -93,6 +93,12 @@ pub struct Mesh<'a> {
     pub deadline: Duration,
 }
 
+/// Bytes that the kernel takes of a connection of a rank with so many peers before a send waits.
+pub fn send_buffer(options: &TcpOptions, peers: usize) -> usize {
+    let share = (SEND_BUFFERS / peers.max(1)).clamp(SEND_BUFFER[0], SEND_BUFFER[1]);
+    options.send_buffer.map_or(share, |bytes| bytes.0 as usize)
+}
+
 impl Listeners {
     /// Listens on each address, on ports of the kernel's choice.
     pub fn bind(
@@ -274,8 +280,7 @@ impl Mesh<'_> {
         socket
             .set_tcp_congestion(control.as_bytes())
             .map_err(option(format!("congestion control `{control}`")))?;
-        let share = (SEND_BUFFERS / self.peers.len().max(1)).clamp(SEND_BUFFER[0], SEND_BUFFER[1]);
-        let bytes = self.options.send_buffer.map_or(share, |b| b.0 as usize);
+        let bytes = send_buffer(self.options, self.peers.len());
         let fd = stream.as_fd();
         // SO_SNDBUF counts twice what is asked for; the forced form needs a privilege over the namespace.
         let half = (bytes / 2).min(i32::MAX as usize) as i32;

@@ -58,10 +58,11 @@ impl Opening for TcpOpening {
 
     fn connect(self: Box<Self>, book: &[Endpoint]) -> Result<Box<dyn Transport>, OpenError> {
         let setup = self.setup;
-        let book: Vec<Vec<SocketAddr>> = book
-            .iter()
-            .map(|Endpoint::Tcp(addresses)| addresses.clone())
-            .collect();
+        let addresses = |endpoint: &Endpoint| match endpoint {
+            Endpoint::Tcp(addresses) => Ok(addresses.clone()),
+            Endpoint::Rdma(_) => Err("a rank speaks another transport"),
+        };
+        let book: Vec<Vec<SocketAddr>> = book.iter().map(addresses).collect::<Result<_, _>>()?;
         let mesh = Mesh {
             rank: setup.settings.rank,
             key: setup.key,

@@ -1,11 +1,15 @@
-//! The public simulator's reconfiguration, as a policy: admits what its rule admits and tells of each how it
-//! stands with the port map. Never part of a comparison: what it admits cannot always be built.
+//! The public simulator's reconfiguration and RFold, as policies: they admit what its rules admit. Never part
+//! of a comparison: what they admit cannot always be built. The first tells of each job how it stands with the
+//! port map; both together say how much of the published gain is owed to placements without wires.
+
+use std::collections::HashMap;
 
 use serde::Serialize;
 
 use super::reconfiguration::find;
+use super::rfold::cost;
 use super::{Placement, Policy, Refusal};
-use crate::placement::fold::unfolded;
+use crate::placement::fold::{Fold, folds, unfolded};
 use crate::placement::machine::Machine;
 use crate::placement::public_rule;
 use crate::placement::shape::{Closing, Shape};
@@ -83,4 +87,76 @@ impl Policy for Public {
     fn one_hop(&self) -> bool {
         false
     }
+}
+
+/// The public simulator's RFold: a row takes whatever nodes are free in the fewest cubes, other shapes the fold of
+/// the fewest cubes. Looser than the simulator in one thing: the last cube of a row need not have a path of the
+/// length that is left.
+#[derive(Debug, Clone, Default)]
+pub struct PublicRfold {
+    known: HashMap<Shape, Option<Fold>>,
+}
+
+impl Policy for PublicRfold {
+    fn place(&mut self, shape: &Shape, state: &State<'_>) -> Result<Placement, Refusal> {
+        if u64::from(state.free()) < shape.size() {
+            return Err(Refusal::Resource);
+        }
+        if shape.order() == 1
+            && let Some(nodes) = any_nodes(state, shape.size() as u32)
+        {
+            let circuits = Vec::new();
+            return Ok(Placement { nodes, circuits });
+        }
+        let closing = self.closing(state.machine);
+        let known = self.known.entry(*shape);
+        let best = || {
+            folds(shape, closing, cost(shape, state.machine))
+                .into_iter()
+                .next()
+        };
+        let fold = known.or_insert_with(best).as_ref();
+        let dims = fold
+            .filter(|_| shape.order() > 1)
+            .map_or(shape.dims, |fold| fold.dims);
+        let admitted = public_rule::admit(state, dims).ok_or(Refusal::Shape)?;
+        let (nodes, circuits) = (admitted.nodes, Vec::new());
+        Ok(Placement { nodes, circuits })
+    }
+
+    fn closing(&self, machine: &Machine) -> Closing {
+        Closing::Multiple(machine.side)
+    }
+
+    fn fixed(&self) -> bool {
+        false
+    }
+
+    fn one_hop(&self) -> bool {
+        false
+    }
+}
+
+/// Free nodes of cubes in use with more than one free, and of as many empty ones as are needed besides: fewest cubes first.
+fn any_nodes(state: &State<'_>, size: u32) -> Option<Vec<u32>> {
+    let machine = state.machine;
+    let full = machine.cube_nodes();
+    let (mut cubes, empty): (Vec<u32>, Vec<u32>) = (0..machine.cubes())
+        .filter(|cube| state.free_in(*cube) > 1)
+        .partition(|cube| state.free_in(*cube) < full);
+    let mut found: u32 = cubes.iter().map(|cube| state.free_in(*cube)).sum();
+    let mut more = empty.into_iter();
+    while found < size {
+        let cube = more.next()?;
+        found += state.free_in(cube);
+        cubes.push(cube);
+    }
+    cubes.sort_by_key(|cube| (full - state.free_in(*cube), *cube));
+    let nodes = cubes.into_iter().flat_map(|cube| cube * full..(cube + 1) * full);
+    Some(
+        nodes
+            .filter(|node| state.is_free(*node))
+            .take(size as usize)
+            .collect(),
+    )
 }

@@ -57,7 +57,7 @@ fn wind(shape: &Shape, closing: Closing, state: &State<'_>) -> Option<Placement>
 }
 
 /// Cubes that a box needs; none that needs more than the shape as it is, or than there are.
-fn cost(shape: &Shape, machine: &Machine) -> impl Fn(Dims) -> Option<(u64, u32)> {
+pub(super) fn cost(shape: &Shape, machine: &Machine) -> impl Fn(Dims) -> Option<(u64, u32)> {
     let side = machine.side;
     let cubes = move |dims: Dims| dims.iter().map(|d| u64::from(d.div_ceil(side))).product::<u64>();
     let most = cubes(shape.dims);

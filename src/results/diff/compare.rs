@@ -134,6 +134,8 @@ pub struct Change {
     pub p_corrected: Option<f64>,
     /// Changes up to this share are noise.
     pub noise_floor: f64,
+    /// One of the runs that are compared was disturbed by others on its machine: nothing is proven.
+    pub disturbed: bool,
     /// What is proven.
     pub verdict: Verdict,
 }
@@ -372,6 +374,10 @@ impl Row {
             Unit::Repetition => noise::of_repetitions([&a.values, &b.values]),
             Unit::Block => self.single_runs_floor(sides),
         });
+        let disturbed = unit == Unit::Block
+            && sides
+                .iter()
+                .any(|side| side.figures(&self.key).iter().any(|figure| figure.disturbed));
         change.is_finite().then_some(Change {
             change,
             low: low.map(|ratio| ratio - 1.0),
@@ -379,6 +385,7 @@ impl Row {
             p,
             p_corrected: None,
             noise_floor,
+            disturbed,
             verdict: Verdict::Unproven,
         })
     }
@@ -403,7 +410,7 @@ impl Row {
         };
         let proven = match change.p_corrected {
             _ if exact => change.change != 0.0,
-            Some(p) => p < options.alpha && change.change.abs() > change.noise_floor,
+            Some(p) => !change.disturbed && p < options.alpha && change.change.abs() > change.noise_floor,
             None => false,
         };
         // Medians and ranks must point the same way.
@@ -530,6 +537,14 @@ fn notes(comparison: &Comparison, series: &[Series]) -> Vec<String> {
             needed(comparison.alpha).max(5)
         )),
         Unit::Block => {}
+    }
+    let disturbed = |row: &&Row| row.changes.iter().flatten().any(|change| change.disturbed);
+    let disturbed = comparison.rows.iter().filter(disturbed).count();
+    if disturbed > 0 {
+        notes.push(format!(
+            "others used this machine's CPU time while {disturbed} of {} rows were played; that proves nothing of them",
+            comparison.rows.len()
+        ));
     }
     if joint {
         notes.push(

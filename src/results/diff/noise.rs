@@ -77,6 +77,7 @@ mod tests {
             repetition: 0,
             samples: Vec::new(),
             link_share,
+            disturbed: false,
         };
         let floor = |share| of_single_runs([&[], &[]], &figure(share), false);
         assert!((floor(Some(0.99)) - 0.055).abs() < 1e-12);

@@ -131,6 +131,8 @@ pub struct Figure {
     /// Share of the link's payload limit that was reached (0 to 1), where known: the rest of the time
     /// is software's, which varies from run to run.
     pub link_share: Option<f64>,
+    /// Others were at work on the machine meanwhile.
+    pub disturbed: bool,
 }
 
 /// One column of a comparison.

@@ -55,6 +55,7 @@ fn add(series: &mut Series, repetition: usize, folder: &Path, run: &Run, metric:
                 repetition,
                 samples,
                 link_share: row.link_share,
+                disturbed: row.cautions.iter().any(|caution| caution.disturbs()),
             });
         }
     }

@@ -14,13 +14,15 @@ pub mod network;
 pub mod ops;
 pub mod placement;
 pub mod ranks;
+pub mod rdma;
 pub mod rehearsal;
 pub mod testbed;
 pub mod trace;
 
 use super::diagnostic::Diagnostics;
 use super::load::Loaded;
-use super::plan::{FabricKind, Plan};
+use super::plan::{FabricKind, Plan, TransportKind};
+use super::section::Scenario;
 use findings::Findings;
 
 /// Checks a scenario and resolves it.
@@ -51,7 +53,7 @@ fn resolve(loaded: &Loaded, findings: &mut Findings<'_>) -> Option<Plan> {
         wired: &wired,
         ranks: &ranks,
         communicators: &communicators,
-        channels: scenario.tcp.channels.max(1),
+        channels: channels(scenario).max(1),
         dilation: scenario.time.dilation,
         slowdown: duration::slowdown(scenario.testbed.fabric),
     };
@@ -75,6 +77,14 @@ fn resolve(loaded: &Loaded, findings: &mut Findings<'_>) -> Option<Plan> {
     })
 }
 
+/// Channels between two ranks.
+fn channels(scenario: &Scenario) -> u32 {
+    match scenario.testbed.transport {
+        TransportKind::Tcp => scenario.tcp.channels,
+        TransportKind::Rdma | TransportKind::RoceUser => scenario.rdma.channels,
+    }
+}
+
 /// What the user ought to know of the plan.
 fn cautions(loaded: &Loaded, wired: &network::Wired, findings: &Findings<'_>) -> Vec<String> {
     let scenario = &loaded.scenario;
@@ -91,8 +101,8 @@ fn cautions(loaded: &Loaded, wired: &network::Wired, findings: &Findings<'_>) ->
         .map(|node| node.addresses.len())
         .max()
         .unwrap_or(0);
-    if cards > scenario.tcp.channels as usize {
-        let channels = scenario.tcp.channels;
+    let channels = scenario.tcp.channels;
+    if scenario.testbed.transport == TransportKind::Tcp && cards > channels as usize {
         cautions.push(format!(
             "hosts have {cards} network cards but tcp.channels = {channels} uses only {channels} of them"
         ));

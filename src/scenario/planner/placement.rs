@@ -49,7 +49,15 @@ fn check(loaded: &Loaded, section: &Placement, findings: &mut Findings<'_>) {
             "a scenario has either `traffic` or `placement`, not both",
         );
     }
-    for key in ["testbed", "time", "topology", "host", "tcp", "communicator"] {
+    for key in [
+        "testbed",
+        "time",
+        "topology",
+        "host",
+        "tcp",
+        "rdma",
+        "communicator",
+    ] {
         if findings.written(key) {
             findings.unwanted(
                 key,

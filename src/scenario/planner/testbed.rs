@@ -12,6 +12,7 @@ pub fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     check_time(scenario, findings);
     check_testbed(scenario, findings);
     check_tcp(scenario, findings);
+    super::rdma::check(scenario, findings);
 }
 
 /// The checked options.
@@ -36,6 +37,7 @@ pub fn resolve(scenario: &Scenario) -> Testbed {
             slot_bytes: tcp.slot,
             slots: tcp.slots,
         },
+        rdma: super::rdma::resolve(&scenario.rdma),
     }
 }
 
@@ -81,11 +83,13 @@ fn check_testbed(scenario: &Scenario, findings: &mut Findings<'_>) {
             );
         }
     }
-    if testbed.transport != TransportKind::Tcp {
-        findings.wrong(
-            "testbed.transport",
-            "this build has no such transport; `tcp` is there",
+    let per_host = testbed.ranks_per_host.unwrap_or(1);
+    if testbed.transport == TransportKind::RoceUser && testbed.fabric != FabricKind::Host && per_host > 1 {
+        let wrong = findings.wrong(
+            "testbed.ranks_per_host",
+            "RoCE v2 has one UDP port, so each rank of `roce-user` needs a host of its own",
         );
+        wrong.help.push("ranks_per_host = 1, and more hosts".into());
     }
     let host = testbed.fabric == FabricKind::Host;
     if let Some(section) = &scenario.host {

@@ -181,6 +181,7 @@ fn figures(rows: &[Measured], metric: Metric) -> Vec<Figure> {
             repetition: *times,
             samples,
             link_share: None,
+            disturbed: false,
         });
         *times += 1;
     }
