@@ -44,8 +44,10 @@ fn machines(parent: i32) -> Vec<i32> {
     children.filter(|pid| is_qemu(*pid)).collect()
 }
 
+/// With a kernel: not one that was only asked for its version.
 fn is_qemu(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("qemu"))
+    let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    arguments.starts_with('/') && arguments.contains("qemu") && arguments.contains("\0-kernel\0")
 }
 
 fn scenario(folder: &Path) -> std::path::PathBuf {
@@ -129,17 +131,23 @@ fn an_interrupted_guest_is_gone_and_so_is_a_killed_one_s() {
     if no_guest() {
         return;
     }
-    for (signal, code) in [(Signal::SIGINT, Some(130)), (Signal::SIGKILL, None)] {
-        let run = Genie::new()
-            .args(["vm", "run", "--", "/bin/sleep", "600"])
-            .deadline(PATIENCE);
-        let running = run.start();
-        let mut machine = Vec::new();
-        let there = eventually(Duration::from_secs(60), || {
-            machine = machines(running.pid());
-            !machine.is_empty()
+    // While it boots, while it plays, and without a chance to clean up.
+    for (signal, code, playing) in [
+        (Signal::SIGINT, Some(130), false),
+        (Signal::SIGTERM, Some(143), true),
+        (Signal::SIGKILL, None, true),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = Genie::new().args(["vm", "run", "--", "/bin/sh", "-c", "touch playing; sleep 600"]);
+        let run = run.with(|command| {
+            command.current_dir(folder.path());
         });
-        assert!(there, "no QEMU was started");
+        let running = run.deadline(PATIENCE).start();
+        let there = eventually(Duration::from_secs(90), || {
+            !machines(running.pid()).is_empty() && (!playing || folder.path().join("playing").exists())
+        });
+        assert!(there, "no guest that far");
+        let machine = machines(running.pid());
         running.signal(signal);
         assert_eq!(running.end().code, code, "after {signal}");
         let gone = eventually(Duration::from_secs(5), || {

@@ -25,6 +25,8 @@ pub const ROOT: TcHandle = TcHandle { major: 1, minor: 0 };
 const QUANTUM: u32 = 60_000;
 const CLASS: TcHandle = TcHandle { major: 1, minor: 1 };
 const INNER: TcHandle = TcHandle { major: 2, minor: 0 };
+/// Of the netem that takes the place of the shaper's queue: a handle never changes its kind.
+const IMPAIRED: TcHandle = TcHandle { major: 3, minor: 0 };
 
 fn message(index: u32, handle: TcHandle, parent: TcHandle, kind: &str, options: Vec<u8>) -> TcMessage {
     let mut message = TcMessage::with_index(index as i32);
@@ -175,7 +177,7 @@ pub fn add_impairment(index: u32, inside_shaper: bool, impairment: &Impairment) 
         nanoseconds.to_ne_bytes().to_vec(),
     )]));
     let (handle, parent) = if inside_shaper {
-        (INNER, CLASS)
+        (IMPAIRED, CLASS)
     } else {
         (ROOT, TcHandle::ROOT)
     };
