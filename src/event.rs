@@ -43,6 +43,8 @@ pub enum Event {
         /// Iterations finished.
         iterations: u64,
     },
+    /// How far ranks are and what links have carried, about twice a second, for those who watch. Never stored.
+    Pulse(Pulse),
     /// All ranks finished an operation (or ended early, with what there is).
     OpFinished(OpRecord),
     /// When one rank's nodes of a trace were played. Not in `events.jsonl`: `nodes.csv` has them.
@@ -102,6 +104,30 @@ pub enum Status {
     Partial,
     /// No operation has results.
     Failed,
+}
+
+/// A run at a moment of an operation.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Pulse {
+    /// Index into the plan's operations.
+    pub op: usize,
+    /// Seconds since the start of `genie run`.
+    pub at_s: f64,
+    /// Every rank.
+    pub ranks: Vec<RankPulse>,
+    /// Bytes counted on each link since it was made: `[link][direction]`; empty when the fabric does not count.
+    pub links: Vec<[u64; 2]>,
+}
+
+/// A rank at a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RankPulse {
+    /// Iterations of the operation that it has finished, warm-up included.
+    pub iterations: u64,
+    /// Payload bytes that it has sent and received since its start.
+    pub moved_bytes: u64,
+    /// Ranks that it has been waiting for for a while.
+    pub waiting: Vec<Rank>,
 }
 
 /// What every rank measured in one operation.

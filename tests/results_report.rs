@@ -7,6 +7,7 @@ use std::path::Path;
 
 use genie::event::{Event, RankLoss, Status};
 use genie::report::live::{Live, Output};
+use genie::report::progress::Said;
 use genie::report::style::Style;
 use genie::report::{json, terminal};
 use genie::results::{Recorder, Run, Store};
@@ -138,8 +139,13 @@ fn live_output_and_show_are_the_same() {
     let results = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::start(results.path(), made::run(plan.clone()));
     let (mut rows, mut object) = (Vec::new(), Vec::new());
-    let mut live = Live::new(&mut rows, recorder.run(), Output::Table(Style::PLAIN), false);
-    let mut programs = Live::new(&mut object, recorder.run(), Output::Json, false);
+    let mut live = Live::new(
+        &mut rows,
+        recorder.run(),
+        Output::Table(Style::PLAIN),
+        Said::Nothing,
+    );
+    let mut programs = Live::new(&mut object, recorder.run(), Output::Json, Said::Nothing);
     for event in made::completed(&plan) {
         recorder.record(&event);
         live.event(&recorder, &event);
@@ -191,6 +197,21 @@ fn a_stored_run_has_a_timeline_of_every_iteration() {
         lines.lines().count() - 1,
         "one for each line but the header"
     );
+    let counters: std::collections::BTreeSet<&str> = events
+        .iter()
+        .filter(|event| event["ph"] == "C")
+        .filter_map(|event| event["name"].as_str())
+        .collect();
+    assert_eq!(
+        counters.len(),
+        2 * plan.network.links.len(),
+        "one for each direction: {counters:?}"
+    );
+    let ends = |phase: &str| {
+        let of_phase = events.iter().filter(|event| event["ph"] == phase);
+        of_phase.map(|event| event["id"].as_u64()).collect::<Vec<_>>()
+    };
+    assert_eq!(ends("s"), ends("f"), "an arrow that leaves arrives");
     let operations = events.iter().filter(|event| event["cat"] == "operation");
     assert_eq!(operations.count(), 2 * plan.ops.len(), "a begin and an end each");
     std::fs::remove_file(&file).expect("it is there");

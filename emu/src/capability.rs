@@ -69,7 +69,12 @@ fn try_in_new_namespace(found: &mut Capabilities) -> Result<(), NetlinkError> {
         let _ = netlink.apply(&[qdisc::delete_root(2)]);
         granted
     };
-    let delay = qdisc::add_delay(2, false, std::time::Duration::from_millis(1), 1000);
+    let impairment = qdisc::Impairment {
+        delay: std::time::Duration::from_millis(1),
+        loss: 0.0,
+        packets: 1000,
+    };
+    let impaired = qdisc::add_impairment(2, false, &impairment);
     let bucket = qdisc::TokenBucket {
         rate: 1_000_000,
         burst: 10_000,
@@ -81,7 +86,7 @@ fn try_in_new_namespace(found: &mut Capabilities) -> Result<(), NetlinkError> {
         limit: 100_000,
     };
     found.fq = has(&[qdisc::add_plain(2, "fq")]);
-    found.netem = has(&[delay]);
+    found.netem = has(&[impaired]);
     found.tbf = has(&[qdisc::add_token_bucket(2, &bucket)]);
     found.htb = has(&qdisc::add_hierarchy(2, &hierarchy));
     Ok(())

@@ -30,7 +30,8 @@ pub fn check(spec: &FabricSpec) -> Result<(), SpecError> {
     require(spec.links.len() < 1 << 24, || "more than 16 million links".into())?;
     check_names(spec)?;
     spec.links.iter().try_for_each(|link| check_link(spec, link))?;
-    check_ports(spec)
+    check_ports(spec)?;
+    check_shared(spec)
 }
 
 fn check_names(spec: &FabricSpec) -> Result<(), SpecError> {
@@ -63,6 +64,9 @@ fn check_link(spec: &FabricSpec, link: &LinkSpec) -> Result<(), SpecError> {
     // 8 kbit/s is a frame of 1500 B each 1.5 s; less is certainly a slip of units.
     require(link.rate_bps.is_none_or(|rate| rate >= 8000), || {
         format!("link {name} is slower than 8 kbit/s")
+    })?;
+    require((0.0..=1.0).contains(&link.loss), || {
+        format!("link {name} loses a share of {}", link.loss)
     })?;
     for (node, interface) in &link.ends {
         require(*node < spec.nodes.len(), || {
@@ -106,6 +110,42 @@ fn check_ports(spec: &FabricSpec) -> Result<(), SpecError> {
     Ok(())
 }
 
+/// What shared nodes cannot be, and names that would meet in their namespace.
+fn check_shared(spec: &FabricSpec) -> Result<(), SpecError> {
+    let mut names = BTreeSet::new();
+    for (number, node) in spec.nodes.iter().enumerate().filter(|(_, node)| node.shared) {
+        let ends = || spec.links.iter().flat_map(|link| &link.ends);
+        let own: Vec<&str> = ends()
+            .filter(|end| end.0 == number)
+            .map(|end| end.1.as_str())
+            .collect();
+        let name = &node.name;
+        require(!node.forwards, || {
+            format!("{name} shares a namespace and cannot forward")
+        })?;
+        require(node.addresses.len() == own.len(), || {
+            format!(
+                "{name} has {} addresses for {} interfaces",
+                node.addresses.len(),
+                own.len()
+            )
+        })?;
+        require(node.routes.iter().all(|route| route.to.is_some()), || {
+            format!("{name} shares a namespace and cannot have a default route")
+        })?;
+        for interface in own {
+            require(names.insert(interface), || {
+                format!("two shared interfaces are named {interface}")
+            })?;
+        }
+    }
+    let both = |link: &&LinkSpec| link.ends.iter().all(|(node, _)| spec.nodes[*node].shared);
+    match spec.links.iter().find(both) {
+        Some(link) => Err(SpecError(format!("link {} joins two shared nodes", link.name))),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,10 +166,28 @@ mod tests {
         assert!(fault(|s| s.nodes[1].name = "../h0".into()).contains("node name"));
         assert!(fault(|s| s.links[1].name = s.links[0].name.clone()).contains("two links"));
         assert!(fault(|s| s.links[0].rate_bps = Some(0)).contains("slower"));
+        assert!(fault(|s| s.links[0].loss = f64::NAN).contains("loses"));
         assert!(fault(|s| s.links[0].ends[0].0 = 9).contains("not there"));
         assert!(fault(|s| s.links[0].ends[0].1 = "a-name-of-16-byte".into()).contains("refuses"));
         assert!(fault(|s| s.links[1].ends[1].1 = s.links[0].ends[1].1.clone()).contains("two interfaces"));
         assert!(fault(|s| s.nodes[0].routes[0].interfaces.clear()).contains("no interface"));
         assert!(fault(|s| s.nodes[0].routes[0].interfaces[0] = "x".into()).contains("leaves by x"));
+        assert!(fault(|s| s.nodes[0].shared = true).contains("default route"));
+        assert!(fault(|s| (s.nodes[2].shared, s.nodes[2].forwards) = (true, false)).contains("2 interfaces"));
+        assert!(fault(|s| s.nodes[2].shared = true).contains("cannot forward"));
+        let share = |s: &mut FabricSpec| {
+            for node in &mut s.nodes[..2] {
+                node.shared = true;
+                node.routes[0].to = Some(node.addresses[0]);
+            }
+        };
+        let mut spec = good.clone();
+        share(&mut spec);
+        assert!(
+            check(&spec)
+                .unwrap_err()
+                .to_string()
+                .contains("two shared interfaces")
+        );
     }
 }

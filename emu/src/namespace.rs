@@ -17,7 +17,7 @@ use crate::state::{self, Inode};
 /// Where `ip netns` looks for names.
 pub const NAMES: &str = "/run/netns";
 
-/// A network namespace that genie made. Dropping it removes its name; the kernel ends the namespace
+/// A network namespace, commonly one that genie made. Dropping it removes its name; the kernel ends the namespace
 /// when nothing else holds it.
 #[derive(Debug)]
 pub struct Namespace {
@@ -27,6 +27,15 @@ pub struct Namespace {
 }
 
 impl Namespace {
+    /// A namespace that was there before, and stays.
+    pub(crate) fn existing(file: File) -> io::Result<Self> {
+        Ok(Self {
+            id: Inode::of(&file.metadata()?),
+            fd: file.into(),
+            name: None,
+        })
+    }
+
     /// Moves the calling thread into a new network namespace, for good, and holds on to it. With a
     /// name it can be entered by `ip netns exec`; the journal hears of the name first.
     pub fn unshare_here(name: Option<&str>, journal: &Journal) -> io::Result<Self> {

@@ -23,7 +23,12 @@ pub struct FabricSpec {
 pub struct NodeSpec {
     /// Name, unique in the fabric.
     pub name: String,
-    /// Addresses put on its loopback interface, each /32; switches have none.
+    /// Its interfaces are made in the caller's network namespace, beside those of other such nodes and
+    /// whatever is there, instead of in one of its own. For drivers that know no namespaces. Such a node
+    /// forwards nothing, has one address for each interface, and routes with destinations only.
+    pub shared: bool,
+    /// Addresses put on its loopback interface, each /32; switches have none. A shared node's are put on
+    /// its interfaces, in the order of links.
     pub addresses: Vec<Ipv4Addr>,
     /// Forwards packets of others.
     pub forwards: bool,
@@ -52,4 +57,6 @@ pub struct LinkSpec {
     pub rate_bps: Option<u64>,
     /// Wanted one-way propagation delay. Kernels without netem cannot give it; see `Capabilities`.
     pub delay: Duration,
+    /// Share of packets that each direction loses at random, 0 to 1. Needs netem as well.
+    pub loss: f64,
 }

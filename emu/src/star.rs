@@ -14,6 +14,7 @@ pub fn star_address(number: usize) -> Ipv4Addr {
 pub fn star(run: &str, hosts: usize, rate_bps: Option<u64>, mtu: u32) -> FabricSpec {
     let host = |number| NodeSpec {
         name: format!("h{number}"),
+        shared: false,
         addresses: vec![star_address(number)],
         forwards: false,
         routes: vec![RouteSpec {
@@ -27,6 +28,7 @@ pub fn star(run: &str, hosts: usize, rate_bps: Option<u64>, mtu: u32) -> FabricS
     };
     let switch = NodeSpec {
         name: "sw".into(),
+        shared: false,
         addresses: Vec::new(),
         forwards: true,
         routes: (0..hosts).map(route).collect(),
@@ -36,6 +38,7 @@ pub fn star(run: &str, hosts: usize, rate_bps: Option<u64>, mtu: u32) -> FabricS
         ends: [(number, "eth0".into()), (hosts, format!("p{number}"))],
         rate_bps,
         delay: Duration::ZERO,
+        loss: 0.0,
     };
     FabricSpec {
         run: run.into(),

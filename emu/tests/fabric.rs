@@ -82,6 +82,7 @@ fn unshaped_links_are_counted_by_their_interfaces() {
 fn host(name: String, address: Ipv4Addr, forwards: bool, routes: Vec<RouteSpec>) -> NodeSpec {
     NodeSpec {
         name,
+        shared: false,
         addresses: vec![address],
         forwards,
         routes,
@@ -94,6 +95,7 @@ fn link_between(name: String, ends: [(usize, String); 2]) -> LinkSpec {
         ends,
         rate_bps: Some(GIGABIT),
         delay: Duration::ZERO,
+        loss: 0.0,
     }
 }
 
@@ -115,6 +117,7 @@ fn leaf_spine() -> FabricSpec {
         .collect();
     let switch = |name: &str, routes| NodeSpec {
         name: name.into(),
+        shared: false,
         addresses: vec![],
         forwards: true,
         routes,

@@ -1,29 +1,39 @@
 //! The command line: flags are parsed to plain data here, one file per sub-command does the work.
 //!
-//! * [`run`]: play a scenario. [`check`], [`plan`], [`schema`]: look at one without playing it.
-//! * [`runs`], [`show`], [`diff`], [`gate`]: what was stored, compared. [`tag`], [`prune`], [`export`]:
+//! * [`run`]: play a scenario, and [`serve`] its figures meanwhile. [`check`], [`plan`], [`schema`]: look at one without playing it.
+//! * [`runs`], [`show`], [`report`], [`diff`], [`gate`]: what was stored, compared. [`tag`], [`prune`], [`export`]:
 //!   the store itself. [`clean`]: undo what a killed run left.
 //! * [`astra`]: a drop-in for ASTRA-sim's analytical binaries; [`insight`]: what its time went to.
 //! * [`workload`]: traces: look into them, convert them, generate them.
 //! * [`placement`]: jobs on tori in virtual time, played by `genie run` too.
+//! * [`ocs`]: optical circuit switches, real and imitated.
+//! * [`doctor`]: what this machine can do. [`completions`], [`man`]: for shells and readers of manuals.
+//! * [`vm`]: a small guest for what this kernel cannot.
 //! * [`rank`]: one rank's process, started by `genie run`.
 
 pub mod astra;
 pub mod check;
 pub mod clean;
+pub mod completions;
 pub mod diff;
+pub mod doctor;
 pub mod export;
 pub mod gate;
 pub mod insight;
+pub mod man;
+pub mod ocs;
 pub mod placement;
 pub mod plan;
 pub mod prune;
 pub mod rank;
+pub mod report;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod serve;
 pub mod show;
 pub mod tag;
+pub mod vm;
 pub mod workload;
 
 use std::io::{self, Write};
@@ -61,6 +71,8 @@ enum Command {
     Astra(Box<astra::Args>),
     /// Compare runs: medians, intervals, and what of it is proven.
     Diff(diff::Args),
+    /// Write runs as one HTML file that opens offline.
+    Report(report::Args),
     /// Hold a run against a baseline, for CI.
     #[command(after_help = exit::HELP)]
     Gate(gate::Args),
@@ -76,8 +88,19 @@ enum Command {
     Import(export::ImportArgs),
     /// Remove what killed runs have left on this machine, and nothing else.
     Clean(clean::Args),
+    /// The small virtual machine that has soft-RoCE where this kernel has not.
+    Vm(vm::Args),
     /// Inspect, convert, explain and generate workload traces.
     Workload(workload::Args),
+    /// Show and change the circuits of optical switches, or imitate one.
+    #[command(after_help = ocs::EXIT_CODES)]
+    Ocs(ocs::Args),
+    /// What this machine can do, what it cannot, and what to do about it.
+    Doctor(doctor::Args),
+    /// Print the script by which a shell completes `genie` commands.
+    Completions(completions::Args),
+    /// Print or write manual pages.
+    Man(man::Args),
     /// One rank's process; started by `genie run`.
     #[command(hide = true)]
     Rank(rank::Args),
@@ -103,6 +126,7 @@ pub fn main() -> u8 {
         Command::Show(args) => show::run(&args),
         Command::Astra(args) => astra::run(*args),
         Command::Diff(args) => diff::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::Tag(args) => tag::tag(&args),
         Command::Pin(args) => tag::pin(&args),
@@ -111,6 +135,11 @@ pub fn main() -> u8 {
         Command::Import(args) => export::import(&args),
         Command::Clean(args) => clean::run(args),
         Command::Workload(args) => workload::run(args),
+        Command::Ocs(args) => ocs::run(args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Vm(args) => vm::run(args),
         Command::Rank(args) => rank::run(args),
     };
     code as u8

@@ -67,7 +67,7 @@ pub fn headline(plan: &Plan) -> String {
 /// The plan as text.
 pub fn text(plan: &Plan) -> String {
     let mut out = format!("{}: {}\n", plan.name, headline(plan));
-    if plan.testbed.fabric == FabricKind::Emulated {
+    if plan.testbed.fabric != FabricKind::Host {
         out += &section("hosts", &host_table(plan));
         out += &switches(plan);
         out += &section(
@@ -200,7 +200,7 @@ fn link_table(plan: &Plan) -> Table {
         table.add_row([
             link.name.clone(),
             rate(link),
-            link.delay.to_string(),
+            delay(link),
             bytes(total[0]),
             bytes(total[1]),
         ]);
@@ -212,6 +212,14 @@ fn rate(link: &Link) -> String {
     link.rate.map_or("unlimited".into(), |rate| rate.to_string())
 }
 
+/// The delay, and the loss of a link that loses.
+fn delay(link: &Link) -> String {
+    match link.loss.is_zero() {
+        true => link.delay.to_string(),
+        false => format!("{}, loses {}", link.delay, link.loss),
+    }
+}
+
 /// Links alike in the kinds of their ends, rate and delay, in one line.
 fn link_summary(plan: &Plan, totals: &[[f64; 2]]) -> Table {
     let mut groups: Vec<(String, &Link, Vec<usize>)> = Vec::new();
@@ -219,7 +227,10 @@ fn link_summary(plan: &Plan, totals: &[[f64; 2]]) -> Table {
         let [a, b] = [&link.ends[0], &link.ends[1]].map(|end| family(&plan.network.nodes[end.node].name));
         let name = format!("{a} - {b}");
         let alike = |group: &&mut (String, &Link, Vec<usize>)| {
-            group.0 == name && group.1.rate == link.rate && group.1.delay == link.delay
+            group.0 == name
+                && group.1.rate == link.rate
+                && group.1.delay == link.delay
+                && group.1.loss == link.loss
         };
         match groups.iter_mut().find(alike) {
             Some((_, _, members)) => members.push(number),
@@ -239,14 +250,7 @@ fn link_summary(plan: &Plan, totals: &[[f64; 2]]) -> Table {
         let all = members.iter().flat_map(|link| totals[*link]);
         let (least, most) = (all.clone().fold(f64::INFINITY, f64::min), all.fold(0.0, f64::max));
         let count = members.len().to_string();
-        table.add_row([
-            name,
-            count,
-            rate(link),
-            link.delay.to_string(),
-            bytes(least),
-            bytes(most),
-        ]);
+        table.add_row([name, count, rate(link), delay(link), bytes(least), bytes(most)]);
     }
     table
 }

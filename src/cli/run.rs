@@ -1,19 +1,25 @@
 //! `genie run FILE`: plays a scenario, shows rows as they finish, stores the run.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use genie_emu::{journal, privilege};
 
+use super::serve::Endpoint;
+
 use crate::event::Event;
 use crate::report::json;
 use crate::report::live::{Live, Output};
+use crate::report::metrics::Metrics;
+use crate::report::progress::Said;
 use crate::report::style::Style;
 use crate::results::run::Repetition;
 use crate::results::{Environment, Recorder, Run, RunId};
 use crate::scenario::plan::{FabricKind, Plan};
 use crate::scenario::{self, Diagnostics, Loaded};
+use crate::testbed::fabric::{guest, soft_roce};
 use crate::testbed::{capacity, congestion, controller, devices, exit};
 
 /// Arguments of `genie run`.
@@ -30,9 +36,18 @@ pub struct Args {
     /// Where runs are stored.
     #[arg(long, value_name = "DIR", default_value = "results")]
     results: PathBuf,
-    /// No progress bar.
+    /// No progress bar: errors only on stderr.
     #[arg(long, short)]
     quiet: bool,
+    /// A line on stderr for every stage and operation, wherever stderr leads.
+    #[arg(long, short, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Show every rank and the busiest links on the terminal while they are busy.
+    #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
+    live: bool,
+    /// Answer `GET /metrics` on this address while the run goes on, in OpenMetrics text (Prometheus).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
     /// Play it so many times, each a run of its own with fresh connections: what `genie diff` takes as
     /// samples.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -64,6 +79,22 @@ pub fn run(args: Args) -> i32 {
         Ok(plan) => plan,
         Err(code) => return code,
     };
+    if plan.testbed.fabric == FabricKind::SoftRoce
+        && let Some(obstacle) = soft_roce::obstacle(&plan)
+    {
+        return elsewhere(&args, &obstacle);
+    }
+    if let Some(guest) = guest::inside() {
+        plan.cautions.push(format!(
+            "played in a small virtual machine ({guest}): right or wrong is as on hardware, times are not"
+        ));
+    }
+    if let Some(lossy) = plan.network.links.iter().find(|link| !link.loss.is_zero())
+        && !genie_emu::capability::probe().netem
+    {
+        super::complain(&genie_emu::FabricError::NoLoss(lossy.name.clone()).to_string());
+        return exit::USAGE;
+    }
     if let Err(error) = congestion::settle(&mut plan) {
         super::complain(&error.to_string());
         return exit::USAGE;
@@ -84,11 +115,28 @@ pub fn run(args: Args) -> i32 {
         ));
         return exit::USAGE;
     }
+    // Not before the privileges: the kernel refuses them to a process with threads.
+    let endpoint = match args.metrics.map(Endpoint::open).transpose() {
+        Ok(endpoint) => endpoint,
+        Err(error) => {
+            super::complain(&format!(
+                "cannot listen for --metrics: {error}\nhelp: another port, or port 0 for any that is free"
+            ));
+            return exit::USAGE;
+        }
+    };
+    if let Some(endpoint) = endpoint.as_ref().filter(|_| !args.quiet) {
+        super::print_error(&format!("metrics at http://{}/metrics\n", endpoint.address()));
+    }
+    let stage = Stage {
+        args: &args,
+        endpoint: endpoint.as_ref(),
+    };
     // What a killed run has left is undone now; what cannot be is no reason not to run.
     let left = journal::clean_dead().map_or_else(|e| vec![e.to_string()], |report| report.failed);
     let code = match args.repeat {
-        1 => play(&args, &plan, None, started, &left, &mut io::stdout()),
-        _ => repeat(&args, &plan, &left),
+        1 => play(&stage, &plan, None, started, &left, &mut io::stdout()),
+        _ => repeat(&stage, &plan, &left),
     };
     match code {
         Played {
@@ -100,6 +148,25 @@ pub fn run(args: Args) -> i32 {
     }
 }
 
+/// Plays the same command in a guest whose kernel has soft-RoCE.
+fn elsewhere(args: &Args, obstacle: &str) -> i32 {
+    if let Some(guest) = guest::inside() {
+        super::complain(&format!("no soft-RoCE in the guest ({guest}): {obstacle}"));
+        return exit::FABRIC;
+    }
+    let quiet = args.json || args.quiet;
+    if !quiet {
+        super::print_error(&format!("# soft-RoCE is played in a guest: {obstacle}\n"));
+    }
+    super::vm::same_command(args.results.clone(), quiet)
+}
+
+/// How runs are played and who looks on.
+struct Stage<'a> {
+    args: &'a Args,
+    endpoint: Option<&'a Endpoint>,
+}
+
 /// What became of a run.
 struct Played {
     code: i32,
@@ -109,14 +176,15 @@ struct Played {
 }
 
 /// Plays it several times; ends with the first that does not complete.
-fn repeat(args: &Args, plan: &Plan, left: &[String]) -> Played {
+fn repeat(stage: &Stage<'_>, plan: &Plan, left: &[String]) -> Played {
+    let args = stage.args;
     let (mut first, mut objects) = (None::<Played>, Vec::new());
     for number in 1..=args.repeat {
         let place = (first.as_ref().map(|first| first.id.clone()), number);
         let mut object = Vec::new();
         let played = match args.json {
-            true => play(args, plan, Some(place), Instant::now(), left, &mut object),
-            false => play(args, plan, Some(place), Instant::now(), left, &mut io::stdout()),
+            true => play(stage, plan, Some(place), Instant::now(), left, &mut object),
+            false => play(stage, plan, Some(place), Instant::now(), left, &mut io::stdout()),
         };
         objects.push(String::from_utf8_lossy(&object).into_owned());
         let code = played.code;
@@ -142,13 +210,14 @@ fn repeat(args: &Args, plan: &Plan, left: &[String]) -> Played {
 
 /// Plays it once, as a repetition of the run that is given, if one is.
 fn play(
-    args: &Args,
+    stage: &Stage<'_>,
     plan: &Plan,
     repetition: Option<(Option<RunId>, u32)>,
     started: Instant,
     left: &[String],
     out: &mut dyn Write,
 ) -> Played {
+    let args = stage.args;
     let id = RunId::now();
     let mut stored = Run::new(id.clone(), plan.clone(), Environment::capture());
     stored.manifest.repetition = repetition.map(|(group, number)| Repetition {
@@ -162,17 +231,23 @@ fn play(
     } else {
         Output::Table(Style::of_stdout())
     };
-    let mut live = Live::new(out, recorder.run(), output, !args.quiet && !args.json);
+    let mut live = Live::new(out, recorder.run(), output, said(args));
+    let mut metrics = Metrics::default();
     let mut emit = |event: Event| {
         recorder.record(&event);
         live.event(&recorder, &event);
+        if let Some(endpoint) = stage.endpoint {
+            metrics.event(&event);
+            endpoint.show(metrics.text(recorder.run()));
+        }
     };
     for text in left {
         emit(Event::Caution {
             text: format!("an earlier run was not cleaned up whole: {text}"),
         });
     }
-    let outcome = controller::run(plan, id.as_str(), started, &mut emit);
+    let watched = args.live || stage.endpoint.is_some();
+    let outcome = controller::run(plan, id.as_str(), started, watched, &mut emit);
     if let (Some(reason), true) = (&outcome.reason, outcome.exit_code != exit::OK) {
         super::complain(reason);
     }
@@ -180,6 +255,17 @@ fn play(
         code: outcome.exit_code,
         id,
         stored: recorder.stored().is_some(),
+    }
+}
+
+/// What goes to stderr.
+fn said(args: &Args) -> Said {
+    match () {
+        () if args.quiet => Said::Nothing,
+        () if args.verbose => Said::Stages,
+        () if args.live => Said::Live,
+        () if args.json => Said::Nothing,
+        () => Said::Bar,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::report::played::Timeline;
 use crate::report::style::Style;
 use crate::report::{json, terminal};
 use crate::results::store::StoreError;
-use crate::results::{Run, Store, iterations};
+use crate::results::{Run, Store, iterations, links, nodes};
 use crate::testbed::exit;
 
 /// Shows a stored run.
@@ -49,11 +49,17 @@ fn write_timeline(folder: &Path, run: &Run, file: &Path) -> i32 {
             let wrote = out.write_all(timeline.take().as_bytes());
             failed = failed.take().or(wrote.err());
         });
+        nodes::each(folder, run, &mut found, |node| {
+            timeline.show_node(&node);
+            let wrote = out.write_all(timeline.take().as_bytes());
+            failed = failed.take().or(wrote.err());
+        });
+        let links = links::read(folder, run, &mut found);
         for damage in found {
             super::print_error(&format!("warning: {damage}\n"));
         }
         failed.map_or(Ok(()), Err)?;
-        out.write_all(timeline.finish().as_bytes())?;
+        out.write_all(timeline.finish(&links).as_bytes())?;
         out.flush()
     });
     match written {

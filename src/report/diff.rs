@@ -217,7 +217,8 @@ fn fields(comparison: &Comparison) -> Vec<Field> {
     fields.into_iter().collect()
 }
 
-fn letter(place: usize) -> String {
+/// What a column is called: A, B, ...
+pub(super) fn letter(place: usize) -> String {
     match u8::try_from(place) {
         Ok(place) if place < 26 => char::from(b'A' + place).to_string(),
         _ => format!("#{}", place + 1),
@@ -314,7 +315,7 @@ fn line(row: &Row, names: Vec<String>) -> Line {
 }
 
 /// `268.57 ± 5%`: half of the interval's longer side; `± ∞` where there are too few samples.
-fn measured(cell: &Cell) -> String {
+pub(super) fn measured(cell: &Cell) -> String {
     let median = figures(cell.median);
     if cell.samples < 2 {
         return median;
@@ -329,7 +330,7 @@ fn measured(cell: &Cell) -> String {
 }
 
 /// The change, or `~` when nothing is proven; its bounds, and by what test.
-fn changed(change: Option<Change>, samples: [usize; 2]) -> (String, String) {
+pub(super) fn changed(change: Option<Change>, samples: [usize; 2]) -> (String, String) {
     let Some(change) = change else {
         return ("-".into(), String::new());
     };

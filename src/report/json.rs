@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::event::{Calibration, RankLoss, RankSummary};
+use crate::results::diff::facts;
 use crate::results::run::Stage;
 use crate::results::statistics::Times;
 use crate::results::summary::{Row, name_of};
@@ -36,6 +37,8 @@ struct Report<'a> {
     duration_s: Option<f64>,
     results_dir: Option<String>,
     genie_version: &'a str,
+    scenario_sha256: String,
+    topology_sha256: String,
     calibration: Option<&'a Calibration>,
     stages: &'a [Stage],
     links: Vec<Link>,
@@ -141,6 +144,8 @@ fn report<'a>(run: &'a Run, results_dir: Option<&std::path::Path>) -> Report<'a>
         duration_s: manifest.duration_s,
         results_dir: results_dir.map(|folder| folder.display().to_string()),
         genie_version: &manifest.environment.genie_version,
+        scenario_sha256: facts::scenario_sha256(plan),
+        topology_sha256: facts::topology_sha256(plan),
         calibration: manifest.calibration.as_ref(),
         stages: &manifest.stages,
         links: links(run),

@@ -17,7 +17,12 @@ use crate::results::summary::name_of;
 /// # Errors
 /// Those of `out`.
 pub fn table(out: &mut impl Write, list: &Listing, style: Style) -> io::Result<()> {
-    let prefixes = UniquePrefixes::of(list.entries.iter().map(|entry| &entry.id));
+    let shown = list
+        .entries
+        .iter()
+        .map(|entry| &entry.id)
+        .filter(|_| style.colour);
+    let prefixes = UniquePrefixes::of(shown);
     let labels = labels(list);
     let wide = list
         .entries
@@ -36,7 +41,12 @@ pub fn table(out: &mut impl Write, list: &Listing, style: Style) -> io::Result<(
     );
     writeln!(out, "{}", style.paint(Tone::Bold, &title))?;
     for entry in &list.entries {
-        let id = painted(&entry.id, prefixes.length(&entry.id), style);
+        let unique = if style.colour {
+            prefixes.length(&entry.id)
+        } else {
+            0
+        };
+        let id = painted(&entry.id, unique, style);
         match &entry.header {
             Ok(header) => {
                 let when = header.started_at.get(..16).unwrap_or_default().replace('T', " ");

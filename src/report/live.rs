@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use super::json;
-use super::progress::Progress;
+use super::progress::{Progress, Said};
 use super::style::Style;
 use super::terminal::TableWriter;
 use crate::event::Event;
@@ -31,12 +31,12 @@ pub struct Live<W: Write> {
 }
 
 impl<W: Write> Live<W> {
-    /// To `out`; with a bar on stderr if `progress`.
-    pub fn new(out: W, run: &Run, output: Output, progress: bool) -> Live<W> {
+    /// To `out`; what `said` asks for goes to stderr.
+    pub fn new(out: W, run: &Run, output: Output, said: Said) -> Live<W> {
         Live {
             out,
             output,
-            progress: Progress::new(&run.manifest.plan, progress),
+            progress: Progress::new(&run.manifest.plan, said),
             table: None,
             shown: 0,
             broken: false,
@@ -45,7 +45,7 @@ impl<W: Write> Live<W> {
 
     /// Shows one event, which `recorder` has recorded already.
     pub fn event(&mut self, recorder: &Recorder, event: &Event) {
-        self.progress.event(event);
+        self.progress.event(&recorder.run().manifest.plan, event);
         if !self.broken {
             let shown = match self.output {
                 Output::Table(style) => self.table_event(recorder, event, style),

@@ -138,6 +138,14 @@ impl Trace {
         ));
     }
 
+    /// Something that happened to all at once.
+    pub fn moment(&mut self, process: u32, name: &str, at: u64) {
+        let (pid, name, at) = (process + 1, quoted(name), micros(at));
+        self.event(format_args!(
+            r#""ph":"i","s":"g","name":{name},"cat":"moment","pid":{pid},"tid":{pid},"ts":{at}"#
+        ));
+    }
+
     /// Events so far.
     pub fn events(&self) -> u64 {
         self.events

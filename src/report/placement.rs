@@ -126,11 +126,13 @@ struct Headline {
     load: f64,
     published: f64,
     computed: f64,
+    /// The same by the public simulator's rules, which do not ask for wires.
+    unwired: Option<f64>,
 }
 
 impl Headline {
     fn json(&self) -> serde_json::Value {
-        json!({ "what": self.what, "load": self.load, "published": self.published, "computed": self.computed })
+        json!({ "what": self.what, "load": self.load, "published": self.published, "computed": self.computed, "unwired": self.unwired })
     }
 
     fn text(&self) -> String {
@@ -139,8 +141,12 @@ impl Headline {
             load,
             published,
             computed,
+            unwired,
         } = self;
-        format!("# {what}, load {load}: {computed:.1} computed, up to {published} published\n")
+        let unwired = unwired.map_or(String::new(), |value| {
+            format!(", {value:.1} by the public rules without wires")
+        });
+        format!("# {what}, load {load}: {computed:.1} computed{unwired}, up to {published} published\n")
     }
 }
 
@@ -154,6 +160,10 @@ fn headlines(report: &Report) -> Vec<Headline> {
                 (row.policy, row.cube, row.backfill) == (policy, Some(cube), 0) && row.load == load
             })
         };
+        let unwired = |policy| {
+            let mut rows = report.unwired.iter();
+            rows.find(|row| row.policy == policy && row.load == load)
+        };
         let rfold = find(Kind::Rfold, 4);
         let fixed = report
             .rows
@@ -165,6 +175,8 @@ fn headlines(report: &Report) -> Vec<Headline> {
                 load,
                 published: UTILISATION_GAIN,
                 computed: (rfold.utilisation_event - fixed.utilisation_event) * 100.0,
+                unwired: unwired(Kind::Rfold)
+                    .map(|rfold| (rfold.utilisation_event - fixed.utilisation_event) * 100.0),
             });
         }
         let p50 = |row: Option<&Row>| row.and_then(|row| row.jct_h.p50);
@@ -174,6 +186,9 @@ fn headlines(report: &Report) -> Vec<Headline> {
                 load,
                 published: JCT_GAIN,
                 computed: slow / fast,
+                unwired: unwired(Kind::Reconfiguration)
+                    .zip(unwired(Kind::Rfold))
+                    .and_then(|(slow, fast)| Some(slow.jct_h.p50? / fast.jct_h.p50?)),
             });
         }
     }

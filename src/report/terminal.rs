@@ -151,7 +151,8 @@ impl TableWriter {
     }
 }
 
-fn lost(loss: &crate::event::RankLoss) -> String {
+/// What became of a rank, in a sentence.
+pub(super) fn lost(loss: &crate::event::RankLoss) -> String {
     let waiting: Vec<String> = loss
         .waiting
         .iter()
@@ -177,7 +178,7 @@ fn tone(state: State) -> Tone {
 }
 
 /// `status completed in 12.3 s`.
-fn end(run: &Run) -> String {
+pub(super) fn end(run: &Run) -> String {
     let manifest = &run.manifest;
     let mut text = format!("status {}", name_of(&manifest.status));
     if let Some(seconds) = manifest.duration_s {

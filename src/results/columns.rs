@@ -304,7 +304,8 @@ pub fn files(plan: &Plan) -> Vec<FileEntry> {
     files
 }
 
-fn entry(column: &Column) -> ColumnEntry {
+/// A column as the manifest lists it.
+pub fn entry(column: &Column) -> ColumnEntry {
     let (name, r#type, unit, what) = *column;
     ColumnEntry {
         name: name.into(),

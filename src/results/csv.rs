@@ -50,10 +50,33 @@ pub fn records(text: &str) -> Vec<Vec<String>> {
     records
 }
 
+/// Shows every record of a text in turn, the header first: [`records`] for files that are too long to be held
+/// as fields all at once.
+pub fn each(text: &str, mut show: impl FnMut(&[String])) {
+    let mut begun = String::new();
+    for line in text.split_inclusive('\n') {
+        begun.push_str(line);
+        // A field may hold line ends, within quotes; doubled quotes are even.
+        if begun.matches('"').count().is_multiple_of(2) {
+            records(&begun).iter().for_each(|record| show(record));
+            begun.clear();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn records_one_by_one_are_the_same_records() {
+        let text = "a,b\n\"x\ny\",\"say \"\"no\"\"\"\n1,\ntorn";
+        let mut found = Vec::new();
+        each(text, |record| found.push(record.to_vec()));
+        assert_eq!(found, records(text));
+        assert_eq!(found.len(), 3, "{found:?}");
+    }
 
     #[test]
     fn fields_are_quoted_only_where_needed() {

@@ -1,5 +1,9 @@
 //! The machine that a run is made on, as it was at the start: kernel, CPU, memory, load, TCP
-//! settings, network cards, genie's own version. What cannot be found out is empty; nothing fails.
+//! settings, network cards, the scheduler's job, genie's own version. What cannot be found out is empty;
+//! nothing fails. [`hardware`]: the machine in depth. [`secrets`]: what is not told.
+
+mod hardware;
+pub mod secrets;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,6 +26,22 @@ const SYSCTLS: &[&str] = &[
     "net/core/rmem_max",
     "net/core/wmem_max",
     "net/core/default_qdisc",
+    "net/core/netdev_max_backlog",
+    "net/core/busy_poll",
+    "net/core/busy_read",
+    "net/core/rps_sock_flow_entries",
+    "net/ipv4/tcp_mem",
+    "net/ipv4/tcp_window_scaling",
+    "net/ipv4/tcp_moderate_rcvbuf",
+    "net/ipv4/tcp_autocorking",
+    "net/ipv4/tcp_limit_output_bytes",
+    "net/ipv4/tcp_mtu_probing",
+    "net/ipv4/tcp_ecn_fallback",
+    "net/ipv4/tcp_reordering",
+    "net/ipv4/tcp_recovery",
+    "net/ipv4/tcp_min_tso_segs",
+    "net/ipv4/fib_multipath_hash_policy",
+    "net/ipv4/ip_local_port_range",
 ];
 
 /// A machine and the genie on it.
@@ -53,6 +73,36 @@ pub struct Environment {
     pub tcp: BTreeMap<String, String>,
     /// Network cards of the machine.
     pub nics: Vec<Nic>,
+    /// The kernel's command line, without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_command_line: Option<String>,
+    /// NUMA nodes: their CPUs and memory.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub numa: BTreeMap<String, String>,
+    /// By what the kernel tells the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_source: Option<String>,
+    /// `always`, `madvise`, `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transparent_hugepages: Option<String>,
+    /// Switches of power, scheduling and firmware, by name: `smt`, `boost`, `idle_states`, `microcode`, ...
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub switches: BTreeMap<String, String>,
+    /// Limits of the process, soft and hard.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, String>,
+    /// RDMA devices and what sysfs says of them: firmware, GUID, ports.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rdma: BTreeMap<String, BTreeMap<String, String>>,
+    /// What the scheduler or the CI calls the job and its place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scheduler: BTreeMap<String, String>,
+    /// Variables that change how Genie and network libraries behave, without secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+    /// How genie was called, without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// Version of genie.
     pub genie_version: String,
     /// Commit that genie was built from, when the build knew (`GENIE_GIT_COMMIT`).
@@ -66,6 +116,17 @@ impl Environment {
         environment.usable_cores =
             std::thread::available_parallelism().map_or(environment.cores, |cores| cores.get() as u32);
         environment.nics = nic::list();
+        // Of variables and arguments that are no text nothing is told.
+        let variables = || {
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        };
+        environment.scheduler = secrets::scheduler(variables());
+        environment.variables = secrets::telling(variables());
+        let arguments: Vec<String> = std::env::args_os()
+            .filter_map(|word| word.into_string().ok())
+            .collect();
+        environment.command = Some(secrets::words(arguments.iter().map(String::as_str)));
         environment
     }
 
@@ -87,6 +148,21 @@ impl Environment {
             virtualisation: virtualisation(root, &cpuinfo),
             tcp: SYSCTLS.iter().filter_map(|path| sysctl(root, path)).collect(),
             nics: Vec::new(),
+            kernel_command_line: text(root, "proc/cmdline")
+                .map(|line| secrets::words(line.split_whitespace())),
+            numa: hardware::numa(root),
+            clock_source: text(
+                root,
+                "sys/devices/system/clocksource/clocksource0/current_clocksource",
+            ),
+            transparent_hugepages: text(root, "sys/kernel/mm/transparent_hugepage/enabled")
+                .and_then(|pages| hardware::chosen(&pages)),
+            switches: hardware::switches(root, &cpuinfo),
+            limits: hardware::limits(root),
+            rdma: hardware::rdma(root),
+            scheduler: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            command: None,
             genie_version: env!("CARGO_PKG_VERSION").into(),
             genie_commit: option_env!("GENIE_GIT_COMMIT")
                 .filter(|commit| !commit.is_empty())

@@ -101,7 +101,9 @@ impl Header {
 /// # Errors
 /// [`Damage`].
 pub fn header(folder: &Path) -> Result<Header, Damage> {
-    let listed: Listed = manifest(folder)?.0;
+    let (path, text) = text(folder)?;
+    // Its seal is for those who read on.
+    let listed: Listed = parsed(path, &text)?;
     Ok(Header {
         scenario: listed.scenario,
         started_at: listed.started_at,
@@ -166,23 +168,33 @@ pub fn verify(folder: &Path) -> Result<Vec<String>, Damage> {
 
 /// Parses `manifest.json`, after a look at its format; whether it is as it was sealed.
 fn manifest<T: for<'a> Deserialize<'a>>(folder: &Path) -> Result<(T, Option<bool>), Damage> {
+    let (path, text) = text(folder)?;
+    let manifest = parsed(path, &text)?;
+    Ok((manifest, digest::is_sealed(&text)))
+}
+
+fn text(folder: &Path) -> Result<(PathBuf, String), Damage> {
+    let path = folder.join("manifest.json");
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(source) => Err(Damage::Unreadable { path, source }),
+    }
+}
+
+fn parsed<T: for<'a> Deserialize<'a>>(path: PathBuf, text: &str) -> Result<T, Damage> {
+    /// The format is the first field of manifests that Genie wrote.
     #[derive(Deserialize)]
     struct Format {
         format: u32,
     }
-    let path = folder.join("manifest.json");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(source) => return Err(Damage::Unreadable { path, source }),
-    };
-    match serde_json::from_str::<Format>(&text) {
-        Ok(Format { format }) if format > FORMAT => return Err(Damage::TooNew { found: format }),
+    let format = || serde_json::from_str::<Format>(text).map_or(0, |Format { format }| format);
+    let current = format!("\"format\": {FORMAT},");
+    let begins = text.trim_start_matches(['{', ' ', '\n']).starts_with(&current);
+    match if begins { FORMAT } else { format() } {
+        found if found > FORMAT => return Err(Damage::TooNew { found }),
         _ => {}
     }
-    match serde_json::from_str(&text) {
-        Ok(manifest) => Ok((manifest, digest::is_sealed(&text))),
-        Err(source) => Err(Damage::NotAManifest { path, source }),
-    }
+    serde_json::from_str(text).map_err(|source| Damage::NotAManifest { path, source })
 }
 
 /// A run that says it is running is, if its process is.

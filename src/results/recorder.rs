@@ -144,7 +144,7 @@ impl Folder {
 
     fn write(&mut self, run: &mut Run, event: &Event) -> Result<(), FolderError> {
         match event {
-            Event::Progress { .. } | Event::TraceModelled { .. } => return Ok(()),
+            Event::Progress { .. } | Event::Pulse(_) | Event::TraceModelled { .. } => return Ok(()),
             Event::TracePlayed(played) => return self.write_nodes(played),
             Event::OpFinished(record) => self.write_op(run, record)?,
             Event::LinkCounters(_) => self.links.append(&tables::link_total_lines(run))?,

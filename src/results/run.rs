@@ -212,7 +212,7 @@ impl Run {
                 });
             }
             Event::Calibrated(calibration) => manifest.calibration = Some(calibration.clone()),
-            Event::OpStarted { .. } | Event::Progress { .. } => {}
+            Event::OpStarted { .. } | Event::Progress { .. } | Event::Pulse(_) => {}
             Event::OpFinished(record) => {
                 let cores = manifest.environment.usable_cores;
                 self.rows.extend(Row::of(&manifest.plan, cores, record));

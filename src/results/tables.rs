@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use super::cautions::RowCaution;
 use super::csv;
+use super::links::LinkOp;
+use super::nodes::Node;
 use super::run::Run;
 use super::statistics::Times;
 use super::summary::{Row, TRACE, name_of, named};
@@ -175,6 +177,46 @@ pub fn link_counts(header: &[String], records: &[Vec<String>]) -> Result<Vec<Lin
         second = !second;
     }
     Ok(links)
+}
+
+/// What a link direction carried during an operation, from a record of `links.csv`; `None` for the
+/// records of the whole run.
+///
+/// # Errors
+/// As [`op_row`].
+pub fn link_op(header: &[String], record: &[String]) -> Result<Option<LinkOp>, String> {
+    let fields = Fields { header, record };
+    let Some(op) = fields.null("op")? else {
+        return Ok(None);
+    };
+    Ok(Some(LinkOp {
+        op,
+        link: fields.text("link")?.to_owned(),
+        direction: fields.text("direction")?.to_owned(),
+        counted_bytes: fields.value("counted_bytes")?,
+        payload_bytes: fields.null("payload_bytes")?,
+    }))
+}
+
+/// A node of a trace, from a record of `nodes.csv`.
+///
+/// # Errors
+/// As [`op_row`].
+pub fn node(header: &[String], record: &[String]) -> Result<Node, String> {
+    let fields = Fields { header, record };
+    Ok(Node {
+        op: fields.value("op")?,
+        rank: fields.value("rank")?,
+        iteration: fields.value("iteration")?,
+        node: fields.value("node")?,
+        name: fields.text("name")?.to_owned(),
+        kind: fields.text("kind")?.to_owned(),
+        lane: fields.text("lane")?.to_owned(),
+        start_ns: fields.value("start_ns")?,
+        end_ns: fields.value("end_ns")?,
+        bytes: fields.value("bytes")?,
+        wait_ns: fields.value("wait_ns")?,
+    })
 }
 
 /// The lines of `iterations.csv` for one operation.

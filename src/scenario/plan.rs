@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::network::message::{CommunicatorId, Rank};
-use crate::scenario::units::{Bandwidth, Bytes, Duration};
+use crate::scenario::units::{Bandwidth, Bytes, Duration, Share};
 use crate::system::op::Op;
 use crate::workload::trace::Recipe;
 
@@ -178,6 +178,9 @@ pub struct Link {
     pub rate: Option<Bandwidth>,
     /// Nominal one-way propagation delay.
     pub delay: Duration,
+    /// Packets lost at random in each direction.
+    #[serde(default, skip_serializing_if = "Share::is_zero")]
+    pub loss: Share,
 }
 
 /// A route of one node.

@@ -1,6 +1,6 @@
-//! Bytes, bandwidths and durations as types: they parse and print with their unit, and a bare
+//! Bytes, bandwidths, durations and shares as types: they parse and print with their unit, and a bare
 //! number where a unit belongs is refused. Bytes: decimal (kB, MB, GB) and binary (KiB, MiB, GiB)
-//! prefixes; bandwidths: decimal bits per second; durations: s, ms, us, ns. All arithmetic is exact.
+//! prefixes; bandwidths: decimal bits per second; durations: s, ms, us, ns; shares: %, ppm. All arithmetic is exact.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,6 +26,24 @@ pub struct Bandwidth(pub u64);
 #[serde(into = "String")]
 #[schemars(with = "String")]
 pub struct Duration(pub u64);
+
+/// A share in parts per million: `"0.1 %"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, JsonSchema)]
+#[serde(into = "String")]
+#[schemars(with = "String")]
+pub struct Share(pub u64);
+
+impl Share {
+    /// Nothing of it.
+    pub fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// As a fraction of 1.
+    pub fn fraction(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+}
 
 impl Bandwidth {
     /// Bytes per second.
@@ -145,6 +163,12 @@ const DURATION: Kind = Kind {
         ("µs", 1_000),
     ],
     printed: 4,
+};
+const SHARE: Kind = Kind {
+    name: "shares",
+    example: "0.1 %",
+    units: &[("ppm", 1), ("%", 10_000)],
+    printed: 2,
 };
 
 fn parse(text: &str, kind: &Kind) -> Result<u64, QuantityError> {
@@ -285,6 +309,7 @@ macro_rules! quantity {
 quantity!(Bytes, BYTES);
 quantity!(Bandwidth, BANDWIDTH);
 quantity!(Duration, DURATION);
+quantity!(Share, SHARE);
 
 #[cfg(test)]
 mod tests {
@@ -303,6 +328,10 @@ mod tests {
         assert_eq!(Bandwidth(2_500_000_000).to_string(), "2.5 Gbit/s");
         assert_eq!(Duration(1_500).to_string(), "1.5 us");
         assert_eq!(Duration(90_000_000_000).to_string(), "90 s");
+        assert_eq!(Share(10_000).to_string(), "1 %");
+        assert_eq!(Share(1_500).to_string(), "1500 ppm");
+        assert_eq!("0.15 %".parse(), Ok(Share(1_500)));
+        assert_eq!(Share(1).to_string(), "1 ppm");
     }
 
     #[test]
@@ -342,6 +371,7 @@ mod tests {
             prop_assert_eq!(Bytes(n).to_string().parse(), Ok(Bytes(n)));
             prop_assert_eq!(Bandwidth(n).to_string().parse(), Ok(Bandwidth(n)));
             prop_assert_eq!(Duration(n).to_string().parse(), Ok(Duration(n)));
+            prop_assert_eq!(Share(n).to_string().parse(), Ok(Share(n)));
         }
 
         #[test]

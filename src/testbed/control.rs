@@ -51,6 +51,12 @@ pub struct Assignment {
     pub key: String,
     /// Addresses to listen on and dial from.
     pub addresses: Vec<IpAddr>,
+    /// The interface of each address, to be named by whoever sends; empty: routes decide.
+    #[serde(default)]
+    pub interfaces: Vec<String>,
+    /// The RDMA device of each address; empty: none were made for the run.
+    #[serde(default)]
+    pub devices: Vec<String>,
     /// Ranks to be connected with.
     pub peers: Vec<Rank>,
     /// Communicators that this rank is a member of.

@@ -23,7 +23,7 @@ use super::launch::local::Launch;
 use super::peers::peers;
 use super::stages::{Crew, Failure, Notice};
 use super::store::{self, StoreAddress};
-use crate::event::{Calibration, Event, OpRecord, RankSummary, Status, TracePlayed};
+use crate::event::{Calibration, Event, OpRecord, Pulse, RankPulse, RankSummary, Status, TracePlayed};
 use crate::network::message::Rank;
 use crate::scenario::plan::Plan;
 
@@ -48,6 +48,8 @@ pub struct Run<'a> {
     plan: &'a Plan,
     run_id: &'a str,
     started: Instant,
+    /// Pulses are wanted.
+    watched: bool,
     emit: &'a mut dyn FnMut(Event),
     fabric: Option<Fabric>,
     calibration: Option<Calibration>,
@@ -70,8 +72,17 @@ impl std::fmt::Debug for Run<'_> {
     }
 }
 
-/// Carries a plan out. `started` is when `genie run` began.
-pub fn run(plan: &Plan, run_id: &str, started: Instant, emit: &mut dyn FnMut(Event)) -> Outcome {
+/// How often those who watch are told how far ranks are.
+const PULSE: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Carries a plan out. `started` is when `genie run` began; `watched`: somebody wants pulses.
+pub fn run(
+    plan: &Plan,
+    run_id: &str,
+    started: Instant,
+    watched: bool,
+    emit: &mut dyn FnMut(Event),
+) -> Outcome {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return failed(&format!("cannot start the control runtime: {e}"), exit::INTERNAL),
@@ -82,6 +93,7 @@ pub fn run(plan: &Plan, run_id: &str, started: Instant, emit: &mut dyn FnMut(Eve
             plan,
             run_id,
             started,
+            watched,
             emit,
             fabric: None,
             calibration: None,
@@ -323,7 +335,8 @@ impl<'a> Run<'a> {
     async fn connect(&mut self, crew: &mut Crew<'a>) -> Result<(), Failure> {
         let setup = self.plan.testbed.setup_deadline.std();
         let key = store::secret().map_err(|e| Failure::Internal(e.to_string()))?;
-        for assignment in assignments(self.plan, &key) {
+        for mut assignment in assignments(self.plan, &key) {
+            self.name_ports(&mut assignment);
             if let Some(member) = &crew.seats[assignment.rank as usize].member {
                 let _ = member.orders.send(Order::Setup(Box::new(assignment)));
             }
@@ -350,6 +363,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Where hosts share a namespace, a rank must be told by what it is reached.
+    fn name_ports(&self, assignment: &mut Assignment) {
+        let host = self.plan.ranks[assignment.rank as usize].host;
+        let ports = self
+            .fabric
+            .as_ref()
+            .map_or(Vec::new(), |fabric| fabric.ports(host));
+        (assignment.interfaces, assignment.devices) = ports
+            .into_iter()
+            .map(|port| (port.interface, port.device))
+            .unzip();
+    }
+
     async fn play_row(&mut self, crew: &mut Crew<'a>, row: usize) -> Result<(), Failure> {
         let at_s = self.started.elapsed().as_secs_f64();
         self.say(Event::OpStarted { op: row, at_s });
@@ -362,6 +388,8 @@ impl<'a> Run<'a> {
         let members: Vec<Rank> = members.map(|c| c.ranks.clone()).unwrap_or_default();
         let mut rows: Vec<RowDone> = vec![RowDone::default(); self.plan.ranks.len()];
         crew.order(&Order::Play { row });
+        let (fabric, started, watched) = (self.fabric.as_ref(), self.started, self.watched);
+        let mut last_pulse = None::<Instant>;
         let emit = &mut *self.emit;
         let setup = self.plan.testbed.setup_deadline.std();
         crew.gather(
@@ -381,6 +409,11 @@ impl<'a> Run<'a> {
                 };
                 let iterations = members.iter().map(of_row).min().unwrap_or(0);
                 emit(Event::Progress { op: row, iterations });
+                if watched && last_pulse.is_none_or(|last| last.elapsed() >= PULSE) {
+                    last_pulse = Some(Instant::now());
+                    let links = fabric.map(Fabric::counted_bytes).unwrap_or_default();
+                    emit(Event::Pulse(pulse(row, started, beats, links)));
+                }
             },
         )
         .await?;
@@ -533,6 +566,8 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             ranks: plan.ranks.len() as u32,
             key: key.into(),
             addresses: plan.ranks[rank].addresses.clone(),
+            interfaces: Vec::new(),
+            devices: Vec::new(),
             peers: peers[rank].clone(),
             communicators: plan.communicators.clone(),
             rows: rows.clone(),
@@ -570,6 +605,21 @@ fn record(op: usize, complete: bool, rows: Vec<RowDone>, link_bytes: Vec<[u64; 2
         record.end_ns.push(row.end_ns);
     }
     record
+}
+
+/// How far every rank is in a row.
+fn pulse(row: usize, started: Instant, beats: &[&Heartbeat], links: Vec<[u64; 2]>) -> Pulse {
+    let of_rank = |beat: &&Heartbeat| RankPulse {
+        iterations: if beat.row == Some(row) { beat.iterations } else { 0 },
+        moved_bytes: beat.moved_bytes,
+        waiting: beat.waiting.clone(),
+    };
+    Pulse {
+        op: row,
+        at_s: started.elapsed().as_secs_f64(),
+        ranks: beats.iter().map(of_rank).collect(),
+        links,
+    }
 }
 
 fn difference(before: &[[u64; 2]], after: &[[u64; 2]]) -> Vec<[u64; 2]> {

@@ -174,6 +174,7 @@ impl<'a> Crew<'a> {
     ) -> Result<(), Failure> {
         let begun = Instant::now();
         self.moved_at = begun;
+        let mut ticked = begun;
         let mut missing: Vec<bool> = self.seats.iter().map(|_| true).collect();
         while missing.iter().any(|m| *m) {
             match tokio::time::timeout(TICK, self.notices.recv()).await {
@@ -185,10 +186,13 @@ impl<'a> Crew<'a> {
                     }
                 }
                 Ok(None) => return Err(Failure::Internal("the control channel closed".into())),
-                Err(_) => {
-                    let beats: Vec<&Heartbeat> = self.seats.iter().map(|s| &s.heartbeat).collect();
-                    tick(&beats);
-                }
+                Err(_) => {}
+            }
+            // Many ranks never leave a pause.
+            if ticked.elapsed() >= TICK {
+                ticked = Instant::now();
+                let beats: Vec<&Heartbeat> = self.seats.iter().map(|s| &s.heartbeat).collect();
+                tick(&beats);
             }
             self.judge(playing)?;
             if !playing && begun.elapsed() > setup {

@@ -4,7 +4,7 @@ use super::builders;
 use super::explicit::explicit;
 use super::graph::{Graph, Kind};
 use super::spec::{ExplicitNode, Rate, Topology};
-use crate::scenario::units::Duration;
+use crate::scenario::units::{Duration, Share};
 
 /// Most nodes (hosts and switches) of an emulated fabric; each becomes a network namespace.
 pub const MAX_NODES: u64 = 1024;
@@ -63,6 +63,9 @@ pub const MAX_CARDS: usize = 64;
 
 /// Longest propagation delay of a link.
 const MAX_DELAY: Duration = Duration(10_000_000_000);
+
+/// With more no transport gets anywhere.
+const MAX_LOSS: Share = Share(500_000);
 
 const BUILDERS: &str = "star, ring, full-mesh, torus, leaf-spine, rail, or [[topology.host]], [[topology.switch]] and [[topology.link]]";
 
@@ -139,12 +142,14 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
         check.count("star.hosts", star.hosts, 1);
         check.rate("star.rate", Some(star.rate));
         check.delay("star.delay", star.delay);
+        check.loss("star.loss", star.loss);
         check.size("star.hosts", u64::from(star.hosts) + 1, star.hosts.into());
     }
     if let Some(ring) = &spec.ring {
         check.count("ring.hosts", ring.hosts, 2);
         check.rate("ring.rate", Some(ring.rate));
         check.delay("ring.delay", ring.delay);
+        check.loss("ring.loss", ring.loss);
         check.size("ring.hosts", ring.hosts.into(), ring.hosts.into());
     }
     if let Some(mesh) = &spec.full_mesh {
@@ -152,6 +157,7 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
         check.count("full-mesh.hosts", mesh.hosts, 2);
         check.rate("full-mesh.rate", Some(mesh.rate));
         check.delay("full-mesh.delay", mesh.delay);
+        check.loss("full-mesh.loss", mesh.loss);
         check.size("full-mesh.hosts", hosts, hosts * hosts.saturating_sub(1) / 2);
     }
     if let Some(torus) = &spec.torus {
@@ -170,6 +176,7 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
             .fold(1u64, |product, dim| product.saturating_mul((*dim).into()));
         check.rate("torus.rate", Some(torus.rate));
         check.delay("torus.delay", torus.delay);
+        check.loss("torus.loss", torus.loss);
         check.size("torus.dims", hosts, hosts.saturating_mul(torus.dims.len() as u64));
     }
     if let Some(clos) = &spec.leaf_spine {
@@ -179,6 +186,7 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
         check.count("leaf-spine.hosts_per_leaf", clos.hosts_per_leaf, 1);
         check.rate("leaf-spine.rate", Some(clos.rate));
         check.delay("leaf-spine.delay", clos.delay);
+        check.loss("leaf-spine.loss", clos.loss);
         check.rate("leaf-spine.uplink_rate", clos.uplink_rate);
         let hosts = leaves.saturating_mul(per_leaf);
         let nodes = hosts.saturating_add(leaves + spines);
@@ -194,6 +202,7 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
         check.count("rail.rails", rail.rails, 1);
         check.rate("rail.rate", Some(rail.rate));
         check.delay("rail.delay", rail.delay);
+        check.loss("rail.loss", rail.loss);
         check.rate("rail.uplink_rate", rail.uplink_rate);
         if rail.rails as usize > MAX_CARDS {
             check.wrong(
@@ -211,6 +220,7 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
     for (number, link) in spec.link.iter().enumerate() {
         check.rate(&format!("link[{number}].rate"), Some(link.rate));
         check.delay(&format!("link[{number}].delay"), link.delay);
+        check.loss(&format!("link[{number}].loss"), link.loss);
     }
     check.size("host", nodes, spec.link.len() as u64);
     check.problems
@@ -244,6 +254,12 @@ impl Numbers {
     fn delay(&mut self, path: &str, delay: Duration) {
         if delay > MAX_DELAY {
             self.wrong(path, format!("a delay of {delay}; at most {MAX_DELAY}"));
+        }
+    }
+
+    fn loss(&mut self, path: &str, loss: Share) {
+        if loss > MAX_LOSS {
+            self.wrong(path, format!("a loss of {loss}; at most {MAX_LOSS}"));
         }
     }
 

@@ -8,6 +8,7 @@ pub fn star(spec: &Star) -> Graph {
     let wire = Wire {
         rate: spec.rate.0,
         delay: spec.delay,
+        loss: spec.loss,
     };
     let mut graph = Graph::default();
     let hosts = graph.hosts(spec.hosts);
@@ -24,6 +25,7 @@ pub fn ring(spec: &Ring) -> Graph {
         dims: vec![spec.hosts],
         rate: spec.rate,
         delay: spec.delay,
+        loss: spec.loss,
     })
 }
 
@@ -32,6 +34,7 @@ pub fn full_mesh(spec: &FullMesh) -> Graph {
     let wire = Wire {
         rate: spec.rate.0,
         delay: spec.delay,
+        loss: spec.loss,
     };
     let mut graph = Graph::default();
     let hosts = graph.hosts(spec.hosts);
@@ -49,6 +52,7 @@ pub fn torus(spec: &Torus) -> Graph {
     let wire = Wire {
         rate: spec.rate.0,
         delay: spec.delay,
+        loss: spec.loss,
     };
     let mut graph = Graph::default();
     let hosts = graph.hosts(spec.dims.iter().product());
@@ -72,10 +76,12 @@ pub fn leaf_spine(spec: &LeafSpine) -> Graph {
     let wire = Wire {
         rate: spec.rate.0,
         delay: spec.delay,
+        loss: spec.loss,
     };
     let uplink = Wire {
         rate: spec.uplink_rate.unwrap_or(spec.rate).0,
         delay: spec.delay,
+        loss: spec.loss,
     };
     let mut graph = Graph::default();
     let hosts = graph.hosts(spec.leaves * spec.hosts_per_leaf);
@@ -97,10 +103,12 @@ pub fn rail(spec: &Rail) -> Graph {
     let wire = Wire {
         rate: spec.rate.0,
         delay: spec.delay,
+        loss: spec.loss,
     };
     let uplink = Wire {
         rate: spec.uplink_rate.unwrap_or(spec.rate).0,
         delay: spec.delay,
+        loss: spec.loss,
     };
     let mut graph = Graph::default();
     let hosts = graph.hosts(spec.hosts);

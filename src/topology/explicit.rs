@@ -72,6 +72,7 @@ pub fn explicit(spec: &Topology) -> Result<Graph, Vec<Problem>> {
         let wire = Wire {
             rate: link.rate.0,
             delay: link.delay,
+            loss: link.loss,
         };
         graph.named_link(name, a, b, wire);
     }

@@ -1,6 +1,6 @@
 //! Nodes and links, numbered, with interface names.
 
-use crate::scenario::units::{Bandwidth, Duration};
+use crate::scenario::units::{Bandwidth, Duration, Share};
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,13 +31,15 @@ pub struct End {
     pub interface: String,
 }
 
-/// Rate and delay of a link.
+/// Rate, delay and loss of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wire {
     /// Rate of each direction; `None`: not shaped.
     pub rate: Option<Bandwidth>,
     /// One-way propagation delay.
     pub delay: Duration,
+    /// Packets lost at random in each direction.
+    pub loss: Share,
 }
 
 /// A full-duplex link.
@@ -47,7 +49,7 @@ pub struct Link {
     pub name: String,
     /// The two ends.
     pub ends: [End; 2],
-    /// Rate and delay.
+    /// Rate, delay and loss.
     pub wire: Wire,
 }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::scenario::units::{Bandwidth, Duration};
+use crate::scenario::units::{Bandwidth, Duration, Share};
 
 /// The network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +63,9 @@ pub struct Star {
     /// One-way propagation delay of each link.
     #[serde(default)]
     pub delay: Duration,
+    /// Packets lost at random on each link and direction.
+    #[serde(default, skip_serializing_if = "Share::is_zero")]
+    pub loss: Share,
 }
 
 /// Hosts `h0`, `h1`, ... in a circle.
@@ -76,6 +79,9 @@ pub struct Ring {
     /// One-way propagation delay of each link.
     #[serde(default)]
     pub delay: Duration,
+    /// Packets lost at random on each link and direction.
+    #[serde(default, skip_serializing_if = "Share::is_zero")]
+    pub loss: Share,
 }
 
 /// Hosts `h0`, `h1`, ..., every two of them linked.
@@ -89,6 +95,9 @@ pub struct FullMesh {
     /// One-way propagation delay of each link.
     #[serde(default)]
     pub delay: Duration,
+    /// Packets lost at random on each link and direction.
+    #[serde(default, skip_serializing_if = "Share::is_zero")]
+    pub loss: Share,
 }
 
 /// Hosts `h0`, `h1`, ... on a grid; the first dimension counts fastest.
@@ -102,6 +111,9 @@ pub struct Torus {
     /// One-way propagation delay of each link.
     #[serde(default)]
     pub delay: Duration,
+    /// Packets lost at random on each link and direction.
+    #[serde(default, skip_serializing_if = "Share::is_zero")]
+    pub loss: Share,
 }
 
 /// Hosts on switches `leaf0`, ..., joined by switches `spine0`, ...
@@ -122,6 +134,9 @@ pub struct LeafSpine {
     /// One-way propagation delay of each link.
     #[serde(default)]
     pub delay: Duration,
+    /// Packets lost at random on each link and direction.
+    #[serde(default, skip_serializing_if = "Share::is_zero")]
+    pub loss: Share,
 }
 
 /// Network card r of every host on switch `rail<r>`.
@@ -143,6 +158,9 @@ pub struct Rail {
     /// One-way propagation delay of each link.
     #[serde(default)]
     pub delay: Duration,
+    /// Packets lost at random on each link and direction.
+    #[serde(default, skip_serializing_if = "Share::is_zero")]
+    pub loss: Share,
 }
 
 /// A host or switch by name.
@@ -167,6 +185,9 @@ pub struct ExplicitLink {
     /// One-way propagation delay.
     #[serde(default)]
     pub delay: Duration,
+    /// Packets lost at random in each direction.
+    #[serde(default, skip_serializing_if = "Share::is_zero")]
+    pub loss: Share,
 }
 
 /// A link's rate, or `"unlimited"` for a link that is not shaped.

@@ -9,7 +9,7 @@ use genie::scenario::plan::{
     Communicator, Expected, FabricKind, Link, Network, Node, NodeKind, OpPlan, Plan, PortRef, RankPlace,
     TcpOptions, Testbed, TransportKind, Wait,
 };
-use genie::scenario::units::{Bandwidth, Bytes, Duration};
+use genie::scenario::units::{Bandwidth, Bytes, Duration, Share};
 use genie::system::op::{Algorithm, Collective, DataType, Op, ReduceOp};
 
 pub const MIB: u64 = 1 << 20;
@@ -38,6 +38,7 @@ pub fn plan() -> Plan {
             .map(|(node, interface)| PortRef { node, interface }),
         rate: Some(Bandwidth(1_000_000_000)),
         delay: Duration(0),
+        loss: Share(0),
     };
     let place = |host: usize| RankPlace {
         host,
@@ -161,6 +162,7 @@ pub fn environment() -> Environment {
         nics: Vec::new(),
         genie_version: "0.1.0".into(),
         genie_commit: None,
+        ..Environment::default()
     }
 }
 

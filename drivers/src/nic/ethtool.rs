@@ -1,5 +1,5 @@
-//! The `ETHTOOL_GDRVINFO` request: driver, firmware and bus of an interface
-//! (Linux include/uapi/linux/ethtool.h, `struct ethtool_drvinfo`).
+//! Requests of ethtool that anybody may send: driver, firmware and bus of an interface
+//! (Linux include/uapi/linux/ethtool.h, `struct ethtool_drvinfo`), rings, pauses, channels.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -66,8 +66,47 @@ pub fn driver_info(interface: &str) -> io::Result<DriverInfo> {
     })
 }
 
+/// Rings, pauses and channels of `interface`, by name; what its driver does not answer is left out.
+pub(super) fn details(interface: &str) -> Vec<(String, String)> {
+    // Names of the words that follow `cmd` in `struct ethtool_ringparam`, `_pauseparam`, `_channels` and of the
+    // first of `_coalesce`; those that say nothing of use have none.
+    const QUESTIONS: &[(u32, &[&str])] = &[
+        (
+            0x0000_0010,
+            &["ring_rx_max", "", "", "ring_tx_max", "ring_rx", "", "", "ring_tx"],
+        ),
+        (0x0000_0012, &["pause_autoneg", "pause_rx", "pause_tx"]),
+        (
+            0x0000_003c,
+            &[
+                "",
+                "",
+                "",
+                "",
+                "channels_rx",
+                "channels_tx",
+                "channels_other",
+                "channels_combined",
+            ],
+        ),
+        (0x0000_000e, &["coalesce_rx_us", "coalesce_rx_frames"]),
+    ];
+    let mut details = Vec::new();
+    for (command, names) in QUESTIONS {
+        // The longest of the answers, `struct ethtool_coalesce`, has 23 words.
+        let mut words = [0u32; 32];
+        words[0] = *command;
+        if request(interface, &mut words).is_ok() {
+            let named = names.iter().zip(&words[1..]).filter(|(name, _)| !name.is_empty());
+            details.extend(named.map(|(name, word)| ((*name).to_owned(), word.to_string())));
+        }
+    }
+    details
+}
+
+/// Sends a request of linux/ethtool.h that begins with its command and is at most as long as `T`.
 #[allow(unsafe_code)]
-fn request(interface: &str, info: &mut RawDriverInfo) -> io::Result<()> {
+fn request<T>(interface: &str, info: &mut T) -> io::Result<()> {
     if interface.len() >= libc::IFNAMSIZ {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -80,8 +119,8 @@ fn request(interface: &str, info: &mut RawDriverInfo) -> io::Result<()> {
     }
     ifreq.ifr_ifru.ifru_data = std::ptr::from_mut(info).cast();
     // SAFETY: the descriptor is an open socket; `ifreq` is a NUL-terminated name and a pointer to
-    // an `ethtool_drvinfo` with `cmd` set, which is all that SIOCETHTOOL reads and writes for this
-    // command; both outlive the call and nothing else refers to them during it.
+    // `info`, which begins with one of the commands above and has room for its answer, which is all that
+    // SIOCETHTOOL reads and writes for it; both outlive the call and nothing else refers to them during it.
     let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut ifreq) };
     if answer < 0 {
         return Err(io::Error::last_os_error());

@@ -1,8 +1,11 @@
-//! Network cards of this machine: name, driver, firmware, speed and MTU, read from sysfs and by
-//! `ETHTOOL_GDRVINFO`. Reading needs no privileges and changes nothing.
+//! Network cards of this machine: name, driver, firmware, speed, MTU and what else decides how fast they
+//! are, read from sysfs and by ethtool requests. Reading needs no privileges and changes nothing.
 
+mod dcb;
 mod ethtool;
 mod sysfs;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +32,10 @@ pub struct Nic {
     pub state: Option<String>,
     /// Backed by a device (PCI, USB, virtio), as opposed to one made of software (veth, bridge).
     pub hardware: bool,
+    /// Further facts by name: PCI ids, PCIe speed and width, NUMA node, queues, ring sizes, pause frames, data
+    /// centre bridging.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
 }
 
 /// All interfaces of this network namespace by name. Empty when sysfs is not there.
@@ -38,8 +45,21 @@ pub fn list() -> Vec<Nic> {
         if let Ok(info) = driver_info(&nic.name) {
             nic.add(info);
         }
+        if nic.hardware {
+            nic.details.extend(ethtool::details(&nic.name));
+            nic.details.extend(dcb::details(&nic.name));
+        }
     }
     nics
+}
+
+/// Whether an interface of this network namespace has a carrier; `None`: there is no such interface, or
+/// it is set down.
+pub fn carrier(name: &str) -> Option<bool> {
+    let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
+    let path = std::path::Path::new("/sys/class/net").join(name).join("carrier");
+    let text = std::fs::read_to_string(path).ok().filter(|_| plain)?;
+    Some(text.trim() == "1")
 }
 
 impl Nic {
@@ -62,6 +82,15 @@ mod tests {
         let loopback = nics.iter().find(|nic| nic.name == "lo").unwrap();
         assert!(!loopback.hardware, "loopback is made of software");
         assert!(loopback.mtu.unwrap() >= 1500, "{loopback:?}");
+    }
+
+    #[test]
+    fn loopback_has_a_carrier_and_what_is_no_interface_has_none() {
+        assert_eq!(carrier("lo"), Some(true));
+        assert_eq!(
+            [carrier("genie-no-such"), carrier("../net/lo"), carrier("")],
+            [None; 3]
+        );
     }
 
     #[test]

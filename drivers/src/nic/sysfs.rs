@@ -1,6 +1,7 @@
 //! What `/sys/class/net` says of interfaces (Linux Documentation/ABI/testing/sysfs-class-net).
 //! The root folder is passed in, so that tests can imitate cards that this machine does not have.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -40,9 +41,46 @@ fn read(folder: &Path, name: String) -> Nic {
         mtu: text("mtu").and_then(|mtu| mtu.parse().ok()),
         state: text("operstate"),
         hardware: folder.join("device").exists(),
+        details: details(folder),
         name,
         ..Nic::default()
     }
+}
+
+/// What decides how fast a card can be, beside its speed (Documentation/ABI/testing/sysfs-bus-pci).
+fn details(folder: &Path) -> BTreeMap<String, String> {
+    const FILES: &[(&str, &str)] = &[
+        ("pci_vendor", "device/vendor"),
+        ("pci_device", "device/device"),
+        ("pci_subsystem_vendor", "device/subsystem_vendor"),
+        ("pci_subsystem_device", "device/subsystem_device"),
+        ("pcie_speed", "device/current_link_speed"),
+        ("pcie_speed_max", "device/max_link_speed"),
+        ("pcie_width", "device/current_link_width"),
+        ("pcie_width_max", "device/max_link_width"),
+        ("numa_node", "device/numa_node"),
+        ("duplex", "duplex"),
+        ("tx_queue_len", "tx_queue_len"),
+        ("gro_flush_timeout", "gro_flush_timeout"),
+    ];
+    let value = |(name, file): &(&str, &str)| {
+        let text = fs::read_to_string(folder.join(file)).ok()?;
+        Some(((*name).to_owned(), text.trim().to_owned())).filter(|(_, text)| !text.is_empty())
+    };
+    let mut details: BTreeMap<String, String> = FILES.iter().filter_map(value).collect();
+    for (kind, name) in [("rx-", "rx_queues"), ("tx-", "tx_queues")] {
+        let listing = fs::read_dir(folder.join("queues"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let queues = listing
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(kind))
+            .count();
+        if queues > 0 {
+            details.insert(name.into(), queues.to_string());
+        }
+    }
+    details
 }
 
 #[cfg(test)]
@@ -64,6 +102,9 @@ mod tests {
         fs::write(class.join("ens1/speed"), "400000\n").unwrap();
         fs::write(class.join("ens1/mtu"), "9000\n").unwrap();
         fs::write(class.join("ens1/operstate"), "up\n").unwrap();
+        fs::write(device.join("current_link_speed"), "32.0 GT/s PCIe\n").unwrap();
+        fs::create_dir_all(class.join("ens1/queues/rx-0")).unwrap();
+        fs::create_dir_all(class.join("ens1/queues/rx-1")).unwrap();
         fs::write(class.join("veth0/speed"), "-1\n").unwrap();
         let nics = list(&class);
         fs::remove_dir_all(&root).unwrap();
@@ -73,6 +114,8 @@ mod tests {
         assert_eq!(nics[0].driver.as_deref(), Some("mlx5_core"));
         assert_eq!(nics[0].bus.as_deref(), Some("0000:01:00.0"));
         assert_eq!((nics[0].mtu, nics[0].hardware), (Some(9000), true));
+        assert_eq!(nics[0].details["pcie_speed"], "32.0 GT/s PCIe");
+        assert_eq!(nics[0].details["rx_queues"], "2");
         assert_eq!((nics[1].speed_bps, nics[1].hardware), (None, false));
     }
 

@@ -1,6 +1,8 @@
 //! Bringing a fabric up: namespaces in parallel, then links, shapers and routes in batches.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Mutex;
@@ -12,12 +14,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{Fabric, FabricError, Node, steering};
 use crate::journal::Journal;
-use crate::namespace::{Namespace, set_parameter};
+use crate::namespace::{Namespace, enter, set_parameter};
 use crate::netlink::link::{self, VethEnd, VethSettings};
 use crate::netlink::{Netlink, NetlinkError, Request, qdisc, route};
 use crate::privilege::{self, Privilege};
 use crate::shaping::{self, Shaper};
-use crate::spec::{FabricSpec, LinkSpec, NodeSpec};
+use crate::spec::{FabricSpec, LinkSpec, NodeSpec, RouteSpec};
 use crate::{capability, check, state};
 
 /// A link's ends are made, set up and active well within a millisecond; a loaded machine may take more.
@@ -82,11 +84,12 @@ pub(super) fn up(spec: &FabricSpec, journal: &Journal) -> Result<Fabric, FabricE
     allow_descriptors(spec.nodes.len());
     let mut cautions = Vec::new();
     let named = privilege == Privilege::Root && names_possible(journal, &mut cautions);
-    let ports = port_indices(spec);
-    let delays = delays_possible(spec, &mut cautions);
+    let home = File::open("/proc/thread-self/ns/net").map_err(FabricError::Home)?;
+    let ports = port_indices(spec)?;
+    let impaired = impairment_possible(spec, &mut cautions)?;
     // From here on, dropping `fabric` removes what was made.
     let mut fabric = Fabric {
-        nodes: make_nodes(spec, named, journal)?,
+        nodes: make_nodes(spec, named, &home, journal)?,
         spec: spec.clone(),
         ports,
         cautions,
@@ -94,7 +97,8 @@ pub(super) fn up(spec: &FabricSpec, journal: &Journal) -> Result<Fabric, FabricE
         state: journal.state_dir().to_owned(),
     };
     fabric.apply_all(fabric.link_requests())?;
-    fabric.apply_all(fabric.port_requests(delays))?;
+    fabric.set_shared_parameters()?;
+    fabric.apply_all(fabric.port_requests(impaired))?;
     fabric.apply_all(fabric.route_requests())?;
     fabric.wait_ready()?;
     fabric.steer();
@@ -122,26 +126,43 @@ fn names_possible(journal: &Journal, cautions: &mut Vec<String>) -> bool {
     }
 }
 
-fn delays_possible(spec: &FabricSpec, cautions: &mut Vec<String>) -> bool {
+/// Whether links get a netem. Without it a delay is left away and said so; a loss is refused, because
+/// whoever asks for one wants to see what it does.
+fn impairment_possible(spec: &FabricSpec, cautions: &mut Vec<String>) -> Result<bool, FabricError> {
     let delayed = spec.links.iter().filter(|link| !link.delay.is_zero()).count();
-    if delayed == 0 || capability::probe().netem {
-        return delayed > 0;
+    let lossy = spec.links.iter().find(|link| link.loss > 0.0);
+    if (delayed == 0 && lossy.is_none()) || capability::probe().netem {
+        return Ok(delayed > 0 || lossy.is_some());
+    }
+    if let Some(link) = lossy {
+        return Err(FabricError::NoLoss(link.name.clone()));
     }
     cautions.push(format!(
         "the propagation delay of {delayed} links is not emulated: this kernel has no netem"
     ));
-    false
+    Ok(false)
 }
 
-/// Every interface of the fabric has a number of its own. The two ends of a pair must differ: otherwise
-/// the kernel takes the pair for a stand-alone device, whose readiness it notices once a second only.
-fn port_indices(spec: &FabricSpec) -> Vec<[u32; 2]> {
-    (0..spec.links.len() as u32)
-        .map(|link| [2 * link + 2, 2 * link + 3])
-        .collect()
+/// Every interface of the fabric has a number of its own, which in a shared namespace nobody else has.
+/// The two ends of a pair must differ: otherwise the kernel takes the pair for a stand-alone device,
+/// whose readiness it notices once a second only.
+fn port_indices(spec: &FabricSpec) -> Result<Vec<[u32; 2]>, FabricError> {
+    let mut taken = link::LOOPBACK;
+    if spec.nodes.iter().any(|node| node.shared) {
+        let links = Netlink::open().map_err(FabricError::Home)?.links();
+        let links = links.map_err(|e| FabricError::Home(std::io::Error::other(e)))?;
+        taken = links.iter().map(|link| link.index).max().unwrap_or(taken);
+    }
+    let pair = |link: u32| [2 * link, 2 * link + 1].map(|number| taken + 1 + number);
+    Ok((0..spec.links.len() as u32).map(pair).collect())
 }
 
-fn make_nodes(spec: &FabricSpec, named: bool, journal: &Journal) -> Result<Vec<Node>, FabricError> {
+fn make_nodes(
+    spec: &FabricSpec,
+    named: bool,
+    home: &File,
+    journal: &Journal,
+) -> Result<Vec<Node>, FabricError> {
     let count = spec.nodes.len();
     let made: Mutex<Vec<Option<Node>>> = Mutex::new((0..count).map(|_| None).collect());
     let failure = Mutex::new(None);
@@ -152,7 +173,11 @@ fn make_nodes(spec: &FabricSpec, named: bool, journal: &Journal) -> Result<Vec<N
             if number >= count || lock(&failure).is_some() {
                 return;
             }
-            match make_node(spec, number, named, journal) {
+            let made_node = match spec.nodes[number].shared {
+                true => share_home(spec, number, home),
+                false => make_node(spec, number, named, journal),
+            };
+            match made_node {
                 Ok(node) => lock(&made)[number] = Some(node),
                 Err(e) => {
                     lock(&failure).get_or_insert(e);
@@ -180,6 +205,21 @@ fn make_nodes(spec: &FabricSpec, named: bool, journal: &Journal) -> Result<Vec<N
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A node in the namespace that the fabric was asked for in; leaves the thread there.
+fn share_home(spec: &FabricSpec, number: usize, home: &File) -> Result<Node, FabricError> {
+    let share = || {
+        enter(home.as_fd())?;
+        Ok(Node {
+            namespace: Namespace::existing(home.try_clone()?)?,
+            netlink: Mutex::new(Netlink::open()?),
+        })
+    };
+    share().map_err(|source| FabricError::Namespace {
+        node: spec.nodes[number].name.clone(),
+        source,
+    })
 }
 
 /// To be called on a thread of its own: it leaves the thread in the new namespace.
@@ -211,7 +251,11 @@ fn make_node(spec: &FabricSpec, number: usize, named: bool, journal: &Journal) -
     }
     let mut netlink = Netlink::open().map_err(failed)?;
     let mut requests = vec![link::set_up(link::LOOPBACK, "lo", true)];
-    requests.extend(node.addresses.iter().map(|&address| route::add_address(address)));
+    requests.extend(
+        node.addresses
+            .iter()
+            .map(|&address| route::add_address(address, link::LOOPBACK)),
+    );
     netlink.apply(&requests).map_err(|source| FabricError::Netlink {
         node: node.name.clone(),
         source,
@@ -266,14 +310,45 @@ impl Fabric {
         requests
     }
 
+    /// Interfaces of shared nodes take packets whose source is an address of this same namespace, and
+    /// are left alone by IPv6. To be called in that namespace.
+    fn set_shared_parameters(&self) -> Result<(), FabricError> {
+        for (link, (node, name)) in self.ends() {
+            if !self.spec.nodes[*node].shared {
+                continue;
+            }
+            for (parameter, value) in [("accept_local", "1"), ("rp_filter", "0"), ("send_redirects", "0")] {
+                let parameter = format!("ipv4/conf/{name}/{parameter}");
+                set_parameter(&parameter, value).map_err(|source| FabricError::Parameter {
+                    node: self.spec.links[link].name.clone(),
+                    parameter,
+                    source,
+                })?;
+            }
+            // Not there where IPv6 is not built in.
+            let _ = set_parameter(&format!("ipv6/conf/{name}/disable_ipv6"), "1");
+        }
+        Ok(())
+    }
+
+    /// Both ends of every link.
+    fn ends(&self) -> impl Iterator<Item = (usize, &(usize, String))> {
+        let links = self.spec.links.iter().enumerate();
+        links.flat_map(|(number, link)| link.ends.iter().map(move |end| (number, end)))
+    }
+
     /// Shapers go on while the port is down: replacing the discipline of a live port makes the kernel
     /// wait for a grace period.
-    fn port_requests(&self, delays: bool) -> Vec<Vec<Request>> {
+    fn port_requests(&self, impaired: bool) -> Vec<Vec<Request>> {
         let mut requests = self.per_node();
         for (number, (link, indices)) in self.spec.links.iter().zip(&self.ports).enumerate() {
             for ((node, name), &index) in link.ends.iter().zip(indices) {
                 let requests = &mut requests[*node];
-                requests.extend(self.shaping_requests(link, index, delays));
+                requests.extend(self.shaping_requests(link, index, impaired));
+                requests.extend(
+                    self.shared_address(*node, number)
+                        .map(|address| route::add_address(address, index)),
+                );
                 requests.push(link::set_up(index, name, true));
                 requests.push(route::add_neighbour(index, hardware_address(number)));
             }
@@ -281,19 +356,27 @@ impl Fabric {
         requests
     }
 
-    fn shaping_requests(&self, link: &LinkSpec, index: u32, delays: bool) -> Vec<Request> {
+    /// The address of a shared node's interface.
+    fn shared_address(&self, node: usize, link: usize) -> Option<Ipv4Addr> {
+        let own = &self.spec.nodes[node];
+        let mut ends = self.ends().filter(|(_, (n, _))| *n == node);
+        let position = ends.position(|(number, _)| number == link)?;
+        own.addresses.get(position).copied().filter(|_| own.shared)
+    }
+
+    fn shaping_requests(&self, link: &LinkSpec, index: u32, impaired: bool) -> Vec<Request> {
         let mtu = self.spec.mtu;
         let mut requests = link
             .rate_bps
             .map_or(Vec::new(), |rate| Shaper::for_link(rate, mtu).requests(index));
-        if delays && !link.delay.is_zero() {
-            let packets = shaping::packets_in_flight(link.rate_bps, mtu, link.delay);
-            requests.push(qdisc::add_delay(
-                index,
-                link.rate_bps.is_some(),
-                link.delay,
-                packets,
-            ));
+        if impaired && (!link.delay.is_zero() || link.loss > 0.0) {
+            let impairment = qdisc::Impairment {
+                delay: link.delay,
+                loss: link.loss,
+                packets: shaping::packets_in_flight(link.rate_bps, mtu, link.delay),
+            };
+            let shaped = link.rate_bps.is_some();
+            requests.push(qdisc::add_impairment(index, shaped, &impairment));
         }
         requests
     }
@@ -309,19 +392,26 @@ impl Fabric {
         }
         let routes = |(number, node): (usize, &NodeSpec)| {
             let of = |name: &String| indices.get(&(number, name.as_str())).copied();
-            let request = |to, interfaces: Vec<u32>| {
+            let request = |to, interfaces: &[u32], priority| {
                 route::add_route(&route::Route {
                     to,
-                    interfaces: &interfaces,
-                    source: node.addresses.first().copied(),
+                    interfaces,
+                    source: node.addresses.first().copied().filter(|_| !node.shared),
+                    priority,
                     congestion_control: Some(&self.spec.congestion_control),
                     initial_window: Some(window),
                 })
             };
-            node.routes
-                .iter()
-                .map(|r| request(r.to, r.interfaces.iter().filter_map(of).collect()))
-                .collect()
+            let requests = |r: &RouteSpec| -> Vec<Request> {
+                let interfaces: Vec<u32> = r.interfaces.iter().filter_map(of).collect();
+                // Whoever sends in a shared namespace names the interface; without a name packets to
+                // addresses of this machine never leave it, so these routes are nobody else's.
+                match node.shared {
+                    true => interfaces.iter().map(|&i| request(r.to, &[i], Some(i))).collect(),
+                    false => vec![request(r.to, &interfaces, None)],
+                }
+            };
+            node.routes.iter().flat_map(requests).collect()
         };
         self.spec.nodes.iter().enumerate().map(routes).collect()
     }

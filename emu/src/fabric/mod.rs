@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, Weak};
 use crate::check::SpecError;
 use crate::journal::Journal;
 use crate::namespace::Namespace;
-use crate::netlink::{Netlink, NetlinkError};
+use crate::netlink::{Netlink, NetlinkError, link};
 use crate::privilege::NeedsPrivilege;
 use crate::spec::FabricSpec;
 use crate::state;
@@ -57,6 +57,17 @@ pub enum FabricError {
         /// What, and why.
         source: NetlinkError,
     },
+    /// The namespace that is shared with the fabric cannot be looked at.
+    #[error("cannot use this process's network namespace: {0}")]
+    Home(io::Error),
+    /// A soft-RoCE device could not be made.
+    #[error(transparent)]
+    SoftRoce(#[from] crate::soft_roce::DeviceError),
+    /// This kernel cannot lose packets on purpose.
+    #[error(
+        "link {0} is to lose packets, and this kernel has no netem\nhelp: fabric = \"soft-roce\" is played in a guest whose kernel has it"
+    )]
+    NoLoss(String),
     /// A link does not come up.
     #[error("link {0} does not become ready")]
     NotReady(String),
@@ -131,11 +142,34 @@ impl Fabric {
         &self.cautions
     }
 
+    /// Deletes the interfaces in the shared namespace; others go with their namespaces. What is not
+    /// there any more, or bears another name, is not ours.
+    fn remove_shared(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for ((number, node), ends) in self.nodes.iter().enumerate().zip(self.ends_by_node()) {
+            if !self.spec.nodes[number].shared {
+                continue;
+            }
+            let there = node.netlink().links().unwrap_or_default();
+            for (link, side) in ends {
+                let (index, name) = (self.ports[link][side], &self.spec.links[link].ends[side].1);
+                if there
+                    .iter()
+                    .any(|found| found.index == index && found.name == *name)
+                    && let Err(e) = node.netlink().apply(&[link::delete(index, name)])
+                {
+                    left.push(e.to_string());
+                }
+            }
+        }
+        left
+    }
+
     /// Takes the fabric down; a second call does nothing. Returns what could not be removed. Processes
     /// in the namespaces should have ended before: a namespace lives on, nameless, while one is in it.
     pub fn down(&mut self) -> Vec<String> {
         self.close_watches();
-        let mut left = Vec::new();
+        let mut left = self.remove_shared();
         for mut node in self.nodes.drain(..) {
             let path = node.namespace.path().map(|path| path.display().to_string());
             if let Err(e) = node.namespace.remove_name() {

@@ -58,9 +58,13 @@ impl Fabric {
                 MsFlags::MS_REC | MsFlags::MS_PRIVATE,
                 None::<&str>,
             )?;
-            for (node, ends) in self.nodes.iter().zip(self.ends_by_node()) {
+            for ((node, spec), ends) in self.nodes.iter().zip(&self.spec.nodes).zip(self.ends_by_node()) {
+                // A shared namespace is the one that /sys shows already.
+                let mounted = !spec.shared;
                 enter(node.namespace.as_fd())?;
-                mount(Some("sysfs"), "/sys", Some("sysfs"), flags, None::<&str>)?;
+                if mounted {
+                    mount(Some("sysfs"), "/sys", Some("sysfs"), flags, None::<&str>)?;
+                }
                 for (link, side) in ends {
                     let name = &self.spec.links[link].ends[side].1;
                     fs::write(
@@ -68,7 +72,9 @@ impl Fabric {
                         of_link(link + side * (processors.len() - 1)),
                     )?;
                 }
-                umount2("/sys", MntFlags::MNT_DETACH)?;
+                if mounted {
+                    umount2("/sys", MntFlags::MNT_DETACH)?;
+                }
             }
             Ok(())
         };

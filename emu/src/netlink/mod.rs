@@ -2,10 +2,12 @@
 //!
 //! The only folder of genie that imports the netlink crates, because they break often.
 //! * [`link`]: veth pairs, loopback, link events. [`route`]: addresses and (multi-path) routes.
+//! * [`rdma`]: soft-RoCE devices.
 //! * [`qdisc`]: shapers as raw attributes, and the kernel's counters.
 
 pub mod link;
 pub mod qdisc;
+pub mod rdma;
 pub mod route;
 
 use std::io;

@@ -47,7 +47,7 @@ fn add(index: u32, handle: TcHandle, parent: TcHandle, kind: &str, options: Vec<
     )
 }
 
-fn nested(attributes: Vec<DefaultNla>) -> Vec<u8> {
+pub(super) fn nested(attributes: Vec<DefaultNla>) -> Vec<u8> {
     let attributes = attributes.as_slice();
     let mut bytes = vec![0; attributes.buffer_len()];
     attributes.emit(&mut bytes);
@@ -148,14 +148,25 @@ pub fn add_hierarchy(index: u32, shape: &Hierarchy) -> [Request; 3] {
     ]
 }
 
-/// Puts a constant delay (`netem`) at the root, or inside the shaper that is there.
-///
-/// `packets`: how many may be under way.
-pub fn add_delay(index: u32, inside_shaper: bool, delay: Duration, packets: u32) -> Request {
-    let nanoseconds = u64::try_from(delay.as_nanos()).unwrap_or(i64::MAX as u64);
+/// What `netem` does to packets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Impairment {
+    /// Each is held back for so long.
+    pub delay: Duration,
+    /// This share is lost at random, 0 to 1.
+    pub loss: f64,
+    /// So many may be under way.
+    pub packets: u32,
+}
+
+/// Puts `netem` at the root, or inside the shaper that is there.
+pub fn add_impairment(index: u32, inside_shaper: bool, impairment: &Impairment) -> Request {
+    let nanoseconds = u64::try_from(impairment.delay.as_nanos()).unwrap_or(i64::MAX as u64);
+    // Of all 32-bit numbers, so many mean loss.
+    let loss = (impairment.loss.clamp(0.0, 1.0) * f64::from(u32::MAX)) as u32;
     let latency = u32::try_from(nanoseconds / NANOSECONDS_PER_TICK).unwrap_or(u32::MAX);
     // struct tc_netem_qopt {latency, limit, loss, gap, duplicate, jitter}, then TCA_NETEM_LATENCY64
-    let mut options: Vec<u8> = [latency, packets, 0, 0, 0, 0]
+    let mut options: Vec<u8> = [latency, impairment.packets, loss, 0, 0, 0]
         .iter()
         .flat_map(|v| v.to_ne_bytes())
         .collect();

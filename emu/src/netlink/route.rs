@@ -1,4 +1,4 @@
-//! Addresses on loopback, and routes over ports that have neither addresses nor ARP.
+//! Addresses, and routes over ports without ARP.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -12,19 +12,19 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::{Request, link};
+use super::Request;
 
 /// The next hop of every route, never seen on a wire: with one gateway address, each port needs one
 /// neighbour entry however many hosts lie behind it.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 0, 1);
 
-/// Puts a /32 on the loopback interface.
-pub fn add_address(address: Ipv4Addr) -> Request {
+/// Puts a /32 on an interface.
+pub fn add_address(address: Ipv4Addr, index: u32) -> Request {
     let mut message = AddressMessage::default();
     message.header.family = AddressFamily::Inet;
     message.header.prefix_len = 32;
     message.header.scope = AddressScope::Universe;
-    message.header.index = link::LOOPBACK;
+    message.header.index = index;
     message.attributes = vec![
         AddressAttribute::Local(IpAddr::V4(address)),
         AddressAttribute::Address(IpAddr::V4(address)),
@@ -61,6 +61,8 @@ pub struct Route<'a> {
     /// Congestion control of connections over this route. Unlike the namespace's default, the kernel
     /// lets a route name any algorithm it has, even one that unprivileged sockets may not choose.
     pub congestion_control: Option<&'a str>,
+    /// Order among routes to the same destination, the smallest first; `None`: 0.
+    pub priority: Option<u32>,
     /// Window that connections over this route begin with, segments.
     pub initial_window: Option<u32>,
 }
@@ -89,6 +91,7 @@ pub fn add_route(route: &Route<'_>) -> Request {
             .source
             .map(|from| RouteAttribute::PrefSource(RouteAddress::Inet(from))),
     );
+    attributes.extend(route.priority.map(RouteAttribute::Priority));
     let control = route
         .congestion_control
         .map(|name| RouteMetric::CcAlgo(name.into()));

@@ -83,6 +83,8 @@ pub struct Mesh<'a> {
     pub book: &'a [Vec<SocketAddr>],
     /// This rank's own addresses.
     pub addresses: &'a [IpAddr],
+    /// The interface that goes with each address; empty: routes decide.
+    pub interfaces: &'a [String],
     /// Options.
     pub options: &'a TcpOptions,
     /// Pacing in real bytes per second.
@@ -99,8 +101,12 @@ pub fn send_buffer(options: &TcpOptions, peers: usize) -> usize {
 
 impl Listeners {
     /// Listens on each address, on ports of the kernel's choice.
-    pub fn bind(addresses: &[IpAddr], options: &TcpOptions) -> Result<Self, MeshError> {
-        let listen = |&address: &IpAddr| {
+    pub fn bind(
+        addresses: &[IpAddr],
+        interfaces: &[String],
+        options: &TcpOptions,
+    ) -> Result<Self, MeshError> {
+        let listen = |(number, &address): (usize, &IpAddr)| {
             let bind = || -> io::Result<TcpListener> {
                 let socket = Socket::new(
                     Domain::for_address((address, 0).into()),
@@ -110,6 +116,7 @@ impl Listeners {
                 if let Some(bytes) = options.receive_buffer {
                     socket.set_recv_buffer_size(bytes.0 as usize)?;
                 }
+                bind_interface(&socket, interfaces, number)?;
                 socket.bind(&SockAddr::from(SocketAddr::new(address, 0)))?;
                 socket.listen(4096)?;
                 socket.set_nonblocking(true)?;
@@ -118,13 +125,25 @@ impl Listeners {
             bind().map_err(|source| MeshError::Listen { address, source })
         };
         Ok(Self {
-            sockets: addresses.iter().map(listen).collect::<Result<_, _>>()?,
+            sockets: addresses
+                .iter()
+                .enumerate()
+                .map(listen)
+                .collect::<Result<_, _>>()?,
         })
     }
 
     /// Where this rank listens.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.sockets.iter().map(TcpListener::local_addr).collect()
+    }
+}
+
+/// Makes a socket send and receive by the interface of its address only, where one is named.
+fn bind_interface(socket: &Socket, interfaces: &[String], number: usize) -> io::Result<()> {
+    match interfaces.get(number) {
+        Some(name) => socket.bind_device(Some(name.as_bytes())),
+        None => Ok(()),
     }
 }
 
@@ -165,13 +184,14 @@ impl Mesh<'_> {
             address,
             source,
         };
-        let own = self.addresses[channel as usize % self.addresses.len()];
+        let own = channel as usize % self.addresses.len();
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if let Some(bytes) = self.options.receive_buffer {
             socket.set_recv_buffer_size(bytes.0 as usize)?;
         }
+        bind_interface(&socket, self.interfaces, own).map_err(failed)?;
         socket
-            .bind(&SockAddr::from(SocketAddr::new(own, 0)))
+            .bind(&SockAddr::from(SocketAddr::new(self.addresses[own], 0)))
             .map_err(failed)?;
         let left = self
             .deadline

@@ -18,6 +18,8 @@ pub struct Setup {
     pub peers: Vec<Rank>,
     /// Addresses to listen on and dial from.
     pub addresses: Vec<IpAddr>,
+    /// The interface that goes with each address; empty: routes decide.
+    pub interfaces: Vec<String>,
     /// Socket options.
     pub options: TcpOptions,
     /// Pacing of each connection in real bytes per second.
@@ -39,7 +41,7 @@ pub struct TcpOpening {
 impl TcpOpening {
     /// Listens on every address.
     pub fn listen(setup: Setup) -> Result<Self, MeshError> {
-        let listeners = Listeners::bind(&setup.addresses, &setup.options)?;
+        let listeners = Listeners::bind(&setup.addresses, &setup.interfaces, &setup.options)?;
         let addresses = listeners.addresses()?;
         Ok(Self {
             setup,
@@ -67,6 +69,7 @@ impl Opening for TcpOpening {
             peers: &setup.peers,
             book: &book,
             addresses: &setup.addresses,
+            interfaces: &setup.interfaces,
             options: &setup.options,
             pacing: setup.pacing,
             deadline: setup.deadline,

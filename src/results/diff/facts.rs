@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::series::Series;
+use crate::results::digest::Digest;
 use crate::results::run::Manifest;
+use crate::scenario::plan::Plan;
 
-/// What changes from moment to moment and says nothing of the machine.
-const MOMENTARY: &[&str] = &["environment.load"];
+/// What changes from run to run and says nothing of the machine: the moment, and how the run was asked for.
+const MOMENTARY: &[&str] = &["environment.load", "environment.command", "environment.scheduler"];
 
 /// A fact in which sides differ; `None`: a side does not know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,8 +30,21 @@ pub fn of(manifest: &Manifest) -> BTreeMap<String, String> {
     let scenario = serde_json::to_value(scenario).unwrap_or_default();
     flatten("scenario", &scenario, &mut facts);
     facts.insert("seed".into(), manifest.seed.to_string());
+    // Enough of it to tell two apart, and to read.
+    let topology = topology_sha256(&manifest.plan)[..12].to_owned();
+    facts.insert("topology_sha256".into(), topology);
     facts.retain(|name, _| !MOMENTARY.iter().any(|momentary| name.starts_with(momentary)));
     facts
+}
+
+/// SHA-256 of the network as resolved: nodes, links and routes, as JSON.
+pub fn topology_sha256(plan: &Plan) -> String {
+    Digest::of(&serde_json::to_vec(&plan.network).unwrap_or_default()).sha256
+}
+
+/// SHA-256 of the scenario as resolved.
+pub fn scenario_sha256(plan: &Plan) -> String {
+    Digest::of(plan.scenario.as_bytes()).sha256
 }
 
 /// The facts in which sides that have any differ, environment first.

@@ -55,28 +55,34 @@ pub(super) fn entries(root: &Path, ids: Vec<RunId>) -> Vec<Entry> {
     if ids.len() < WORTHWHILE {
         return ids.into_iter().map(|id| read(root, id)).collect();
     }
-    let mut known = load(root);
-    let before = known.len();
-    let (mut found, mut stamps) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
-    let mut fresh = 0;
-    for id in ids {
-        let path = root.join(id.as_str());
-        let stamp = Stamp::of(&path.join("manifest.json"));
-        let kept = known.remove(&id).filter(|(held, _)| Some(*held) == stamp);
-        stamps.push(stamp);
-        found.push(match kept {
-            Some((_, header)) => Entry {
-                id,
-                path,
-                header: Ok(header),
-            },
-            None => {
-                fresh += 1;
-                let header = reader::header(&path);
-                Entry { id, path, header }
-            }
+    // The kernel is asked about the manifests while the index is being read.
+    let (mut known, stamps) = std::thread::scope(|scope| {
+        let index = scope.spawn(|| load(root));
+        let stamps = in_parallel(&ids, |id| {
+            Stamp::of(&root.join(id.as_str()).join("manifest.json"))
         });
-    }
+        (index.join().unwrap_or_default(), stamps)
+    });
+    let before = known.len();
+    let kept = |(id, stamp): (&RunId, &Option<Stamp>)| {
+        let header = known.remove(id).filter(|(held, _)| Some(*held) == *stamp);
+        header.map(|(_, header)| header)
+    };
+    let kept: Vec<Option<Header>> = ids.iter().zip(&stamps).map(kept).collect();
+    let new: Vec<&RunId> = ids
+        .iter()
+        .zip(&kept)
+        .filter(|(_, kept)| kept.is_none())
+        .map(|(id, _)| id)
+        .collect();
+    let fresh = new.len();
+    let mut read = in_parallel(&new, |id| reader::header(&root.join(id.as_str()))).into_iter();
+    let entry = |(id, kept): (RunId, Option<Header>)| {
+        let path = root.join(id.as_str());
+        let header = kept.map_or_else(|| read.next().unwrap_or_else(|| reader::header(&path)), Ok);
+        Entry { id, path, header }
+    };
+    let found: Vec<Entry> = ids.into_iter().zip(kept).map(entry).collect();
     let damaged = found.iter().filter(|entry| entry.header.is_err()).count();
     if fresh > damaged || before + damaged != found.len() {
         save(root, &found, &stamps);
@@ -86,6 +92,20 @@ pub(super) fn entries(root: &Path, ids: Vec<RunId>) -> Vec<Entry> {
         ..entry
     };
     found.into_iter().map(now).collect()
+}
+
+/// Asks the same of every item, by as many threads as there are cores to run them; answers are in order.
+fn in_parallel<T: Sync, A: Send>(items: &[T], ask: impl Fn(&T) -> A + Sync) -> Vec<A> {
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
+    let part = |items: &[T]| items.iter().map(&ask).collect::<Vec<A>>();
+    std::thread::scope(|scope| {
+        let parts = items.chunks(items.len().div_ceil(threads).max(1));
+        let parts: Vec<_> = parts.map(|items| scope.spawn(|| part(items))).collect();
+        let joined = parts
+            .into_iter()
+            .flat_map(|part| part.join().expect("nothing here panics"));
+        joined.collect()
+    })
 }
 
 fn read(root: &Path, id: RunId) -> Entry {

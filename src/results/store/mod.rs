@@ -1,9 +1,10 @@
 //! The folder of all runs.
 //!
 //! * here: what there is, in order, and which runs a [`Selector`] means. [`index`]: lists that are fast.
-//! * [`labels`]: tags and pins. [`retention`]: limits. [`archive`]: runs as one file and back.
+//! * [`labels`]: tags and pins. [`retention`]: limits. [`archive`]: runs as one file and back; [`columnar`]: as Parquet.
 
 pub mod archive;
+pub mod columnar;
 mod index;
 pub mod labels;
 mod names;

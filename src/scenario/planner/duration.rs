@@ -13,12 +13,27 @@ pub fn expected(plan: &Plan) -> f64 {
     };
     let setup = 0.5 + 0.02 * (plan.network.nodes.len() + plan.ranks.len()) as f64;
     let ops: f64 = plan.ops.iter().map(|op| op_seconds(plan, op)).sum();
-    setup + calibration + ops
+    let guest = if plan.testbed.fabric == FabricKind::SoftRoce {
+        6.0
+    } else {
+        0.0
+    };
+    setup + calibration + guest + ops
+}
+
+/// By what factor software is slower where the fabric has it played: soft-RoCE commonly in a guest on an
+/// emulated processor (measured: 30 to 100 times).
+pub fn slowdown(fabric: FabricKind) -> f64 {
+    match fabric {
+        FabricKind::SoftRoce => 50.0,
+        FabricKind::Emulated | FabricKind::Host => 1.0,
+    }
 }
 
 fn op_seconds(plan: &Plan, op: &OpPlan) -> f64 {
     let n = plan.communicators[op.op.communicator as usize].ranks.len() as u32;
-    let software = traffic(&op.op, n).map_or(0.0, |traffic| software_seconds(&traffic));
+    let software =
+        traffic(&op.op, n).map_or(0.0, |traffic| software_seconds(&traffic)) * slowdown(plan.testbed.fabric);
     let one = software.max(op.expected.seconds.unwrap_or(0.0) * plan.dilation);
     one * (f64::from(op.warmup) + f64::from(op.iterations))
 }

@@ -27,6 +27,8 @@ pub struct Ground<'a> {
     pub channels: u32,
     /// Real over nominal time.
     pub dilation: f64,
+    /// By what factor software is slower than on this machine itself.
+    pub slowdown: f64,
 }
 
 /// Payload bytes of one operation on each link, by direction.

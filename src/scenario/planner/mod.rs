@@ -55,6 +55,7 @@ fn resolve(loaded: &Loaded, findings: &mut Findings<'_>) -> Option<Plan> {
         communicators: &communicators,
         channels: channels(scenario).max(1),
         dilation: scenario.time.dilation,
+        slowdown: duration::slowdown(scenario.testbed.fabric),
     };
     let mut ops = ops::plan(scenario, &ground, findings);
     let (traces, groups) = trace::plan(loaded, &ground, findings);

@@ -50,6 +50,7 @@ pub fn wire(scenario: &Scenario, findings: &mut Findings<'_>) -> Option<Wired> {
         return Some(on_host(graph.host_numbers().len()));
     }
     check_dilated(scenario, &graph, findings);
+    check_soft_roce(scenario, &graph, findings);
     let routing = route(&graph);
     let network = network(&graph, &routing, spec.mtu);
     Some(Wired {
@@ -78,6 +79,25 @@ fn on_host(hosts: usize) -> Wired {
         routing: route(&graph),
         graph,
         hosts,
+    }
+}
+
+/// Soft-RoCE's hosts share a network namespace: what one sends must cross a switch to leave it, and
+/// none can forward for others.
+fn check_soft_roce(scenario: &Scenario, graph: &Graph, findings: &mut Findings<'_>) {
+    let is_host = |node: usize| graph.nodes[node].kind == Kind::Host;
+    let direct = |link: &&topology::graph::Link| link.ends.iter().all(|end| is_host(end.node));
+    if scenario.testbed.fabric == FabricKind::SoftRoce
+        && let Some(link) = graph.links.iter().find(direct)
+    {
+        let message = format!(
+            "link `{}` joins two hosts; soft-RoCE needs a switch between them",
+            link.name
+        );
+        let wrong = findings.wrong("testbed.fabric", message);
+        wrong
+            .help
+            .push("`[topology.star]`, `[topology.leaf-spine]` and `[topology.rail]` have switches".into());
     }
 }
 
@@ -118,6 +138,7 @@ fn network(graph: &Graph, routing: &Routing, mtu: u32) -> Network {
         }),
         rate: link.wire.rate,
         delay: link.wire.delay,
+        loss: link.wire.loss,
     });
     Network {
         links: links.collect(),

@@ -117,7 +117,7 @@ impl Planner<'_> {
         let traffic = collective::traffic(&op, n)?;
         let (link_bytes, expected) = self.ground.expect(&traffic, members);
         let seconds = expected.seconds.unwrap_or(0.0) * self.ground.dilation;
-        let iterations = self.iterations(seconds.max(software_seconds(&traffic)));
+        let iterations = self.iterations(seconds.max(software_seconds(&traffic) * self.ground.slowdown));
         let warmup = match section.warmup {
             Count::Exactly(count) => count,
             Count::Auto => (iterations / 10).clamp(*AUTO_WARMUP.start(), *AUTO_WARMUP.end()),

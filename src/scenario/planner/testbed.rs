@@ -89,12 +89,6 @@ fn check_testbed(scenario: &Scenario, findings: &mut Findings<'_>) {
             "this build has no such transport; `tcp` and `rdma` are there",
         );
     }
-    if testbed.fabric == FabricKind::SoftRoce {
-        findings.wrong(
-            "testbed.fabric",
-            "this build has no soft-RoCE; `emulated` and `host` are there",
-        );
-    }
     let host = testbed.fabric == FabricKind::Host;
     if let Some(section) = &scenario.host {
         if !host {

@@ -6,20 +6,25 @@ use std::time::Duration;
 
 use genie_emu::journal::Journal;
 use genie_emu::shaping::Shaper;
+use genie_emu::soft_roce::Devices;
 use genie_emu::spec::{FabricSpec, LinkSpec, NodeSpec, RouteSpec};
 use tokio::sync::mpsc;
 
+use super::soft_roce::{self, Port};
 use crate::event::{Calibration, LinkCalibration, LinkCount};
-use crate::scenario::plan::{Link, Network, NodeKind, Plan};
+use crate::scenario::plan::{FabricKind, Link, Network, NodeKind, Plan};
 use crate::testbed::stages::Notice;
 
 /// The fabric could not be brought up.
 pub use genie_emu::fabric::FabricError as UpError;
 
-/// Namespaces and shaped links that are up.
+/// Namespaces and shaped links that are up, and RDMA devices over them where the plan wants soft-RoCE.
 #[derive(Debug)]
 pub struct Emulated {
+    /// Before the fabric, so that they go first.
+    devices: Devices,
     fabric: genie_emu::fabric::Fabric,
+    shared: bool,
     description: String,
 }
 
@@ -29,6 +34,7 @@ pub fn spec(plan: &Plan, run_id: &str) -> FabricSpec {
     let short = run_id.rsplit('-').next().unwrap_or(run_id);
     let nodes = network.nodes.iter().enumerate().map(|(index, node)| NodeSpec {
         name: node.name.clone(),
+        shared: false,
         addresses: node.addresses.clone(),
         forwards: node.kind == NodeKind::Switch || ports(network, index) > 1,
         routes: network.routes[index]
@@ -48,6 +54,7 @@ pub fn spec(plan: &Plan, run_id: &str) -> FabricSpec {
         ends: link.ends.clone().map(|end| (end.node, end.interface)),
         rate_bps: real_rate(link, plan.dilation),
         delay: Duration::from_nanos((link.delay.0 as f64 * plan.dilation) as u64),
+        loss: link.loss.fraction(),
     });
     FabricSpec {
         run: short.into(),
@@ -85,10 +92,27 @@ pub fn real_rate(link: &Link, dilation: f64) -> Option<u64> {
 impl Emulated {
     /// Builds the plan's network.
     pub fn up(plan: &Plan, run_id: &str, journal: &mut Journal) -> Result<Self, UpError> {
-        let spec = spec(plan, run_id);
+        let shared = plan.testbed.fabric == FabricKind::SoftRoce;
+        let mut spec = spec(plan, run_id);
+        if shared {
+            spec = soft_roce::share_hosts(plan, spec);
+        }
         let fabric = genie_emu::fabric::Fabric::up(&spec, journal)?;
-        let description = format!("{} namespaces, {} links", spec.nodes.len(), spec.links.len());
-        Ok(Self { fabric, description })
+        let devices = match shared {
+            true => Devices::attach(&fabric)?,
+            false => Devices::default(),
+        };
+        let own = spec.nodes.iter().filter(|node| !node.shared).count();
+        let mut description = format!("{own} namespaces, {} links", spec.links.len());
+        if shared {
+            description += &format!(", {} soft-RoCE devices", devices.count());
+        }
+        Ok(Self {
+            devices,
+            fabric,
+            shared,
+            description,
+        })
     }
 
     /// What it is, in a sentence.
@@ -101,13 +125,26 @@ impl Emulated {
         self.fabric.cautions().to_vec()
     }
 
-    /// Network namespace of a node.
-    pub fn namespace(&self, node: usize) -> BorrowedFd<'_> {
-        self.fabric.namespace(node)
+    /// Network namespace of a host, if not ours.
+    pub fn namespace(&self, node: usize) -> Option<BorrowedFd<'_>> {
+        (!self.shared).then(|| self.fabric.namespace(node))
     }
 
-    /// Measures one path for each kind of access link: between two hosts that hang on it.
-    pub fn calibrate(&self, plan: &Plan) -> Result<Calibration, String> {
+    /// Interface and device of each address of a host that shares our namespace.
+    pub fn ports(&self, host: usize) -> Vec<Port> {
+        let port = |device: &genie_emu::soft_roce::Device| Port {
+            interface: device.interface.clone(),
+            device: device.name.clone(),
+        };
+        self.devices.of(host).map(port).collect()
+    }
+
+    /// Measures one path for each kind of access link: between two hosts that hang on it. `None` where
+    /// hosts share a namespace: the measurement knows them by theirs.
+    pub fn calibrate(&self, plan: &Plan) -> Result<Option<Calibration>, String> {
+        if self.shared {
+            return Ok(None);
+        }
         let mut links = Vec::new();
         for (from, to) in pairs(plan) {
             let found = genie_emu::calibrate::measure(&self.fabric, from, to)
@@ -122,7 +159,7 @@ impl Emulated {
                 measured_one_way_us: found.one_way_us,
             });
         }
-        Ok(Calibration { links })
+        Ok(Some(Calibration { links }))
     }
 
     /// Reports links that others delete or set down.
@@ -159,7 +196,9 @@ impl Emulated {
 
     /// Takes everything down; gives a sentence for each thing that could not be removed.
     pub fn down(&mut self) -> Vec<String> {
-        self.fabric.down()
+        let mut left = self.devices.detach();
+        left.extend(self.fabric.down());
+        left
     }
 }
 

@@ -1,8 +1,12 @@
 //! Where ranks run: an emulated network of namespaces, or the machine's own interfaces.
 //!
 //! * [`emulated`]: a plan's network as namespaces and shaped links.
+//! * [`soft_roce`]: the same with RDMA devices in software over the hosts' links.
+//! * [`guest`]: programs in a small virtual machine, for fabrics that this kernel cannot make.
 
 pub mod emulated;
+pub mod guest;
+pub mod soft_roce;
 
 use std::os::fd::BorrowedFd;
 
@@ -13,11 +17,12 @@ use super::stages::Notice;
 use crate::event::{Calibration, LinkCount};
 use crate::scenario::plan::{FabricKind, Plan};
 use emulated::{Emulated, UpError};
+use soft_roce::Port;
 
 /// A fabric that is up.
 #[derive(Debug)]
 pub enum Fabric {
-    /// Namespaces and shaped links.
+    /// Namespaces and shaped links, with or without soft-RoCE.
     Emulated(Box<Emulated>),
     /// The machine's own interfaces.
     Host,
@@ -53,15 +58,23 @@ impl Fabric {
     /// Network namespace of a host, if not ours.
     pub fn namespace(&self, host: usize) -> Option<BorrowedFd<'_>> {
         match self {
-            Fabric::Emulated(fabric) => Some(fabric.namespace(host)),
+            Fabric::Emulated(fabric) => fabric.namespace(host),
             Fabric::Host => None,
+        }
+    }
+
+    /// Interface and device of each address of a host, where hosts share our namespace.
+    pub fn ports(&self, host: usize) -> Vec<Port> {
+        match self {
+            Fabric::Emulated(fabric) => fabric.ports(host),
+            Fabric::Host => Vec::new(),
         }
     }
 
     /// Measures the links.
     pub fn calibrate(&self, plan: &Plan) -> Result<Option<Calibration>, String> {
         match self {
-            Fabric::Emulated(fabric) => fabric.calibrate(plan).map(Some),
+            Fabric::Emulated(fabric) => fabric.calibrate(plan),
             Fabric::Host => Ok(None),
         }
     }

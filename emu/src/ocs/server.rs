@@ -1,0 +1,302 @@
+//! An imitation on a socket: one thread accepts, one serves each session, one waits for mirrors. Whoever
+//! follows the light is told of every circuit that begins or ends to carry it, at that moment.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use genie_drivers::ocs::{Circuit, Dialect, Size};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::core::{Core, Settle};
+use super::grammar::{self, World};
+use super::trouble::{Fate, Luck, Trouble};
+
+/// More sessions than a switch would take; others are turned away.
+const MOST_SESSIONS: u32 = 32;
+/// Longest request that is waited for, bytes; grammars give up earlier.
+const MOST_BYTES: usize = 10 << 20;
+const TICK: Duration = Duration::from_millis(50);
+const WRITING: Duration = Duration::from_secs(10);
+const GARBAGE: &[u8] = b"\xff\xfe%\x01 login? M 1 \"7,7\" 0,(@\r\n# genie\r\n";
+
+/// What is to be served.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Language.
+    pub dialect: Dialect,
+    /// Ports.
+    pub size: Size,
+    /// How long mirrors take.
+    pub settle: Settle,
+    /// Seed of the jitter.
+    pub seed: u64,
+    /// What goes wrong.
+    pub trouble: Trouble,
+    /// Address to listen on; port 0 for any.
+    pub listen: SocketAddr,
+}
+
+/// Why it cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct ServeError {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Hears which circuits light begins (`true`) or ceases (`false`) to pass.
+pub type Observer = Box<dyn FnMut(&[(Circuit, bool)]) + Send>;
+
+/// A served switch. Dropping it ends all sessions.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    options: Options,
+    begun: Instant,
+    state: Mutex<State>,
+    changed: Condvar,
+    stopped: AtomicBool,
+    sessions: AtomicU32,
+}
+
+struct State {
+    core: Core,
+    luck: Luck,
+    lit: BTreeSet<Circuit>,
+    observer: Observer,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Begins to serve.
+    pub fn start(options: Options, observer: Observer) -> Result<Self, ServeError> {
+        let failed = |source| ServeError {
+            address: options.listen,
+            source,
+        };
+        let listener = TcpListener::bind(options.listen).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let trouble = &options.trouble;
+        let core = Core::new(
+            options.size,
+            options.settle,
+            options.seed,
+            trouble.stuck.clone(),
+            trouble.no_light.clone(),
+        );
+        let state = State {
+            core,
+            luck: Luck::default(),
+            lit: BTreeSet::new(),
+            observer,
+        };
+        let shared = Arc::new(Shared {
+            options,
+            begun: Instant::now(),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            stopped: AtomicBool::new(false),
+            sessions: AtomicU32::new(0),
+        });
+        let (accepting, waiting) = (shared.clone(), shared.clone());
+        let threads = vec![
+            thread::spawn(move || accept(&listener, &accepting)),
+            thread::spawn(move || waiting.follow_mirrors()),
+        ];
+        Ok(Self {
+            address,
+            shared,
+            threads,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The circuits as they truly are, past all dialects.
+    pub fn circuits(&self) -> BTreeSet<Circuit> {
+        let state = self.shared.lock();
+        state.core.circuits().map(|(circuit, _)| circuit).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        self.shared.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has nothing left to end.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Tells of light when mirrors settle.
+    fn follow_mirrors(&self) {
+        let mut state = self.lock();
+        while !self.stopped() {
+            let now = self.now();
+            state.tell(now);
+            let wait = state
+                .core
+                .next_settled(now)
+                .map_or(TICK, |next| next.saturating_sub(now).min(TICK));
+            let waited = self.changed.wait_timeout(state, wait);
+            state = waited.map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
+        }
+    }
+}
+
+impl State {
+    fn tell(&mut self, now: Duration) {
+        let lit = self.core.lit(now);
+        if lit == self.lit {
+            return;
+        }
+        let gone = self.lit.difference(&lit).map(|circuit| (*circuit, false));
+        let new = lit.difference(&self.lit).map(|circuit| (*circuit, true));
+        let changes: Vec<(Circuit, bool)> = gone.chain(new).collect();
+        (self.observer)(&changes);
+        self.lit = lit;
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut number = 0;
+    while !shared.stopped() {
+        let mut ends = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        // A signal or the end of the wait: it is looked again.
+        let _ = poll(&mut ends, PollTimeout::from(TICK.as_millis() as u16));
+        match listener.accept() {
+            Ok((stream, _)) if shared.sessions.load(Ordering::Relaxed) < MOST_SESSIONS => {
+                number += 1;
+                shared.sessions.fetch_add(1, Ordering::Relaxed);
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    // How a session ends is the client's affair.
+                    let _ = serve(stream, &shared, number);
+                    shared.sessions.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            Ok((stream, _)) => drop(stream),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            // Out of descriptors, perhaps: not busily.
+            Err(_) => thread::sleep(TICK),
+        }
+    }
+}
+
+fn serve(mut stream: TcpStream, shared: &Shared, number: u32) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TICK))?;
+    stream.set_write_timeout(Some(WRITING))?;
+    let mut grammar = grammar::new(shared.options.dialect, number);
+    if shared.options.trouble.garbage_banner {
+        stream.write_all(GARBAGE)?;
+    }
+    stream.write_all(&grammar.greeting())?;
+    let (mut buffer, mut part) = (Vec::new(), [0; 16 << 10]);
+    while !shared.stopped() {
+        match stream.read(&mut part) {
+            Ok(0) => return Ok(()),
+            Ok(count) => buffer.extend_from_slice(&part[..count]),
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+                ) => {}
+            Err(e) => return Err(e),
+        }
+        while let Some((request, length)) = grammar.take(&buffer).map_err(io::Error::other)? {
+            buffer.drain(..length);
+            if !carry_out(&mut *grammar, &request, &mut stream, shared)? {
+                return Ok(());
+            }
+        }
+        if buffer.len() > MOST_BYTES {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Carries one request out; `false`: the session is over.
+fn carry_out(
+    grammar: &mut dyn grammar::Grammar,
+    request: &[u8],
+    stream: &mut TcpStream,
+    shared: &Shared,
+) -> io::Result<bool> {
+    let trouble = &shared.options.trouble;
+    let (answer, fate) = {
+        let mut state = shared.lock();
+        let State { core, luck, .. } = &mut *state;
+        let now = shared.now();
+        let mut world = World {
+            core,
+            luck,
+            trouble,
+            now,
+        };
+        let answer = grammar.answer(request, &mut world);
+        let fate = if answer.bytes.is_empty() {
+            Fate::Sent
+        } else {
+            luck.answer(trouble)
+        };
+        state.tell(now);
+        (answer, fate)
+    };
+    shared.changed.notify_all();
+    let at = if answer.bytes.is_empty() {
+        answer.at
+    } else {
+        answer.at.max(shared.now()) + trouble.slow_reply
+    };
+    while !shared.stopped() && shared.now() < at {
+        thread::sleep((at - shared.now().min(at)).min(TICK));
+    }
+    match fate {
+        Fate::Sent => stream.write_all(&answer.bytes)?,
+        Fate::Dropped => {}
+        Fate::Lost => return Ok(false),
+    }
+    Ok(!answer.close)
+}
