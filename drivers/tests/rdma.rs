@@ -39,7 +39,7 @@ const ONE: (&str, &str) = ("0000:0000:0000:0000:0000:ffff:0a00:0001", "RoCE v2")
 const TWO: (&str, &str) = ("0000:0000:0000:0000:0000:ffff:0a00:0002", "RoCE v2");
 
 fn two() -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
+    let root = tempfile::tempdir().expect("a temporary folder");
     device(
         root.path(),
         "mlx5_0",

@@ -62,10 +62,15 @@ fn tcp(assignment: &Assignment) -> Setup {
 }
 
 fn rdma(assignment: &Assignment) -> opening::Setup {
+    let mut options = assignment.rdma.clone();
+    let made = assignment
+        .devices
+        .get(turn(assignment.rank, assignment.devices.len()));
+    options.device = made.cloned().or(options.device);
     opening::Setup {
         rank: assignment.rank,
         peers: assignment.peers.clone(),
-        options: assignment.rdma.clone(),
+        options,
         wait: assignment.wait,
         oversubscribed: assignment.oversubscribed,
         real_payload: assignment.verify,
@@ -74,7 +79,11 @@ fn rdma(assignment: &Assignment) -> opening::Setup {
 
 /// The address whose device a rank uses: ranks of a host with several take them in turn.
 pub(super) fn address(rank: Rank, addresses: &[IpAddr]) -> Option<IpAddr> {
-    addresses.get(rank as usize % addresses.len().max(1)).copied()
+    addresses.get(turn(rank, addresses.len())).copied()
+}
+
+fn turn(rank: Rank, of: usize) -> usize {
+    rank as usize % of.max(1)
 }
 
 /// The address that a rank has for itself: of those that share loopback, each takes one of its own in 127.0.0.0/8.

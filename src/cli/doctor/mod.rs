@@ -7,6 +7,8 @@ mod machine;
 mod network;
 mod rights;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::report::style::{Style, Tone, wrap};
@@ -47,7 +49,7 @@ struct Finding {
     found: String,
     /// What to do about it, unless it is fine.
     #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<&'static str>,
+    advice: Option<Cow<'static, str>>,
 }
 
 #[derive(Serialize)]
@@ -99,7 +101,7 @@ fn text(report: &Report<'_>, style: Style) -> String {
         let line = wrap(found, style.width, &format!("  {mark}  {what:<widest$}  "), &rest);
         out += &style.paint(tone, line.trim_end());
         out.push('\n');
-        if let Some(advice) = finding.advice {
+        if let Some(advice) = &finding.advice {
             out += &wrap(advice, style.width, &format!("{rest}do: "), &rest);
         }
     }
@@ -131,7 +133,7 @@ impl Finding {
         what: &'static str,
         good: bool,
         found: impl Into<String>,
-        advice: &'static str,
+        advice: impl Into<Cow<'static, str>>,
     ) -> Finding {
         Finding::fine(area, what, found).unless(good, State::Degraded, advice)
     }
@@ -142,14 +144,14 @@ impl Finding {
         what: &'static str,
         good: bool,
         found: impl Into<String>,
-        advice: &'static str,
+        advice: impl Into<Cow<'static, str>>,
     ) -> Finding {
         Finding::fine(area, what, found).unless(good, State::Missing, advice)
     }
 
-    fn unless(mut self, good: bool, state: State, advice: &'static str) -> Finding {
+    fn unless(mut self, good: bool, state: State, advice: impl Into<Cow<'static, str>>) -> Finding {
         if !good {
-            (self.state, self.advice) = (state, Some(advice));
+            (self.state, self.advice) = (state, Some(advice.into()));
         }
         self
     }

@@ -1,9 +1,11 @@
 //! What can be emulated here, what TCP offers, and whether there is RDMA, real or soft.
 
-use std::path::Path;
 use std::{env, fs};
+use std::path::Path;
 
+use genie_drivers::rdma::{Device, finding, list};
 use genie_emu::capability::Capabilities;
+use genie_emu::guest::machine::Accelerator;
 
 use super::{Finding, State};
 use crate::results::Environment;
@@ -15,7 +17,7 @@ const RDMA: &str = "RDMA";
 pub(super) fn findings(kernel: &Capabilities, machine: &Environment) -> Vec<Finding> {
     let mut findings = emulation(kernel);
     findings.extend(tcp(machine));
-    findings.extend(rdma(machine));
+    findings.extend(rdma());
     findings
 }
 
@@ -115,29 +117,15 @@ fn tcp(machine: &Environment) -> Vec<Finding> {
     ]
 }
 
-fn rdma(machine: &Environment) -> Vec<Finding> {
-    let devices: Vec<&str> = machine.rdma.keys().map(String::as_str).collect();
+fn rdma() -> Vec<Finding> {
     let soft = has_module("rdma_rxe");
-    let emulator = in_path("qemu-system-x86_64") || in_path("qemu-system-aarch64");
-    let accelerated = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .is_ok();
-    let wanted = |what, good, found: String, advice| {
+    let emulator = in_path("qemu-system-x86_64");
+    let accelerator = Accelerator::best();
+    let wanted = |what, good, found: String, advice: &'static str| {
         Finding::fine(RDMA, what, found).unless(good, State::Missing, advice)
     };
-    vec![
-        wanted(
-            "devices",
-            !devices.is_empty(),
-            if devices.is_empty() {
-                "none".into()
-            } else {
-                devices.join(", ")
-            },
-            "none is needed for TCP; for RDMA a card with its driver, or soft-RoCE",
-        ),
+    let mut findings = devices(&list());
+    findings.extend([
         wanted(
             "soft-RoCE",
             soft,
@@ -158,15 +146,44 @@ fn rdma(machine: &Environment) -> Vec<Finding> {
         Finding::wanted(
             RDMA,
             "acceleration",
-            accelerated,
-            if accelerated {
-                "/dev/kvm can be opened"
-            } else {
-                "no access to /dev/kvm"
-            },
+            accelerator == Accelerator::Kvm,
+            format!("guests run by {}", accelerator.name()),
             "without KVM a guest runs many times slower: its times say nothing, its protocol does",
         ),
-    ]
+    ]);
+    findings
+}
+
+/// Each port, and what is wrong with it.
+fn devices(devices: &[Device]) -> Vec<Finding> {
+    let wrong = finding::findings(devices).into_iter().map(|wrong| {
+        let state = if devices.is_empty() {
+            State::Missing
+        } else {
+            State::Degraded
+        };
+        let found = format!("{}: {}", wrong.at, wrong.what);
+        Finding::fine(RDMA, "devices", found).unless(false, state, wrong.help)
+    });
+    let ports = devices.iter().flat_map(|device| {
+        device.ports.iter().map(|port| {
+            let facts = [
+                port.rate.as_deref(),
+                port.netdev.as_deref(),
+                device.firmware.as_deref(),
+            ];
+            let facts: Vec<&str> = facts.into_iter().flatten().collect();
+            let found = format!(
+                "{} port {}: {} ({})",
+                device.name,
+                port.number,
+                port.state,
+                facts.join(", ")
+            );
+            Finding::fine(RDMA, "devices", found)
+        })
+    });
+    ports.chain(wrong).collect()
 }
 
 /// Whether the running kernel has a module, built in, loaded or to be loaded.

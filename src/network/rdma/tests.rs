@@ -186,7 +186,7 @@ fn a_failed_request_ends_the_run_and_says_who_and_why() {
     let text = error.to_string();
     assert!(matches!(error, TransportError::Peer { .. }), "{text}");
     assert!(text.contains("IBV_WC_RETRY_EXC_ERR"), "{text}");
-    assert!(text.contains("no acknowledgement within 2.147 s"), "{text}");
+    assert!(text.contains("no acknowledgement within 1.879 s"), "{text}");
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub struct Rdma {
     pub pkey_index: u32,
     /// Time-out of an acknowledgement: 4.096 us x 2^timeout, 1 to 31; 0 never.
     pub timeout: u32,
-    /// Retransmissions before a queue pair fails, 0 to 7.
+    /// Retransmissions before a queue pair fails, 0 to 7; soft-RoCE takes 7 as for ever.
     pub retry_count: u32,
     /// Repetitions after "receiver not ready", 0 to 6; 7: for ever.
     pub rnr_retry: u32,
@@ -106,7 +106,7 @@ impl Default for Rdma {
             hop_limit: 64,
             pkey_index: 0,
             timeout: 16,
-            retry_count: 7,
+            retry_count: 6,
             rnr_retry: 7,
             min_rnr_timer: 12,
         }
