@@ -1,7 +1,7 @@
 //! What can be emulated here, what TCP offers, and whether there is RDMA, real or soft.
 
-use std::{env, fs};
 use std::path::Path;
+use std::{env, fs};
 
 use genie_drivers::rdma::{Device, finding, list};
 use genie_emu::capability::Capabilities;

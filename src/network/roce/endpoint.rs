@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pnet_datalink::NetworkInterface;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::capture::Capture;
@@ -426,7 +427,8 @@ fn lost_on_the_way(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| lost.contains(&code))
 }
 
-/// The largest path MTU of RoCE that the interface of `address` can carry.
+/// The largest path MTU of RoCE that the interface of `address` can carry. A host's address may stand on its
+/// loopback interface and be routed to (as on emulated fabrics): then all others must carry it.
 fn path_mtu(address: IpAddr) -> io::Result<u32> {
     let missing = || {
         io::Error::new(
@@ -434,16 +436,22 @@ fn path_mtu(address: IpAddr) -> io::Result<u32> {
             format!("no interface has {address}"),
         )
     };
-    let interface = interface_of(address).ok_or_else(missing)?;
+    let mut on = vec![interface_of(address).ok_or_else(missing)?];
+    if on[0].is_loopback() && !address.is_loopback() {
+        on = pnet_datalink::interfaces();
+        on.retain(|interface| interface.is_up() && !interface.is_loopback());
+    }
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-    let mtu = sys::interface_mtu(socket.as_fd(), &interface.name)?;
-    let fits = |size: &u32| size + HEADERS <= mtu;
-    let too_small = || {
-        io::Error::other(format!(
-            "{} has an MTU of {mtu} bytes; 336 are needed",
-            interface.name
+    let mtu = |interface: &NetworkInterface| {
+        Ok::<_, io::Error>((
+            sys::interface_mtu(socket.as_fd(), &interface.name)?,
+            interface.name.clone(),
         ))
     };
+    let of_all: Vec<(u32, String)> = on.iter().map(mtu).collect::<Result<_, _>>()?;
+    let (mtu, name) = of_all.into_iter().min().ok_or_else(missing)?;
+    let fits = |size: &u32| size + HEADERS <= mtu;
+    let too_small = || io::Error::other(format!("{name} has an MTU of {mtu} bytes; 336 are needed"));
     [4096, 2048, 1024, 512, 256]
         .into_iter()
         .find(fits)
