@@ -52,11 +52,12 @@ fn try_in_new_namespace(found: &mut Capabilities) -> Result<(), NetlinkError> {
         name,
         index,
         namespace: here.as_fd(),
+        address: [2, 0, 0, 0, 0, 1],
+        no_arp: true,
     };
     let mut netlink = Netlink::open()?;
     let settings = VethSettings {
         mtu: 1500,
-        address: [2, 0, 0, 0, 0, 1],
         gso_max_size: None,
         gso_max_segs: None,
         tx_queue_len: None,

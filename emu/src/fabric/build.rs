@@ -266,10 +266,11 @@ fn make_node(spec: &FabricSpec, number: usize, named: bool, journal: &Journal) -
     })
 }
 
-/// A locally administered address that tells the link, for people who look at captures.
-fn hardware_address(link: usize) -> [u8; 6] {
+/// A locally administered address that tells the link, for people who look at captures: one for both ends,
+/// or two.
+fn hardware_address(link: usize, other: bool) -> [u8; 6] {
     let [_, high, middle, low] = (link as u32).to_be_bytes();
-    [0x02, b'g', b'e', high, middle, low]
+    [0x02, b'g', if other { b'f' } else { b'e' }, high, middle, low]
 }
 
 impl Fabric {
@@ -289,6 +290,12 @@ impl Fabric {
         vec![Vec::new(); self.nodes.len()]
     }
 
+    /// Of one end of a link: the ends differ where RDMA devices stand on one of them.
+    fn hardware_address(&self, link: usize, side: usize) -> [u8; 6] {
+        let shared = |(node, _): &(usize, String)| self.spec.nodes[*node].shared;
+        hardware_address(link, side == 1 && self.spec.links[link].ends.iter().any(shared))
+    }
+
     /// Each pair is made by a request in the namespace of its first end.
     fn link_requests(&self) -> Vec<Vec<Request>> {
         let mut requests = self.per_node();
@@ -297,10 +304,11 @@ impl Fabric {
                 name: &link.ends[side].1,
                 index: indices[side],
                 namespace: self.nodes[link.ends[side].0].namespace.as_fd(),
+                address: self.hardware_address(number, side),
+                no_arp: !self.spec.nodes[link.ends[side].0].shared,
             };
             let settings = VethSettings {
                 mtu: self.spec.mtu,
-                address: hardware_address(number),
                 gso_max_size: Some(shaping::SEGMENTED),
                 gso_max_segs: None,
                 tx_queue_len: None,
@@ -342,7 +350,8 @@ impl Fabric {
     fn port_requests(&self, impaired: bool) -> Vec<Vec<Request>> {
         let mut requests = self.per_node();
         for (number, (link, indices)) in self.spec.links.iter().zip(&self.ports).enumerate() {
-            for ((node, name), &index) in link.ends.iter().zip(indices) {
+            for (side, ((node, name), &index)) in link.ends.iter().zip(indices).enumerate() {
+                let other = self.hardware_address(number, 1 - side);
                 let requests = &mut requests[*node];
                 requests.extend(self.shaping_requests(link, index, impaired));
                 requests.extend(
@@ -350,7 +359,7 @@ impl Fabric {
                         .map(|address| route::add_address(address, index)),
                 );
                 requests.push(link::set_up(index, name, true));
-                requests.push(route::add_neighbour(index, hardware_address(number)));
+                requests.push(route::add_neighbour(index, other));
             }
         }
         requests

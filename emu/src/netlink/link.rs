@@ -30,6 +30,11 @@ pub struct VethEnd<'a> {
     pub index: u32,
     /// The network namespace it is made in.
     pub namespace: BorrowedFd<'a>,
+    /// Hardware address. With equal addresses and no ARP each end's frames are addressed to itself, which
+    /// is also the other end.
+    pub address: [u8; 6],
+    /// Without ARP. RDMA takes whatever stands behind such an interface for itself.
+    pub no_arp: bool,
 }
 
 /// What both ends of a veth pair have in common.
@@ -37,9 +42,6 @@ pub struct VethEnd<'a> {
 pub struct VethSettings {
     /// Largest packet without link header, bytes.
     pub mtu: u32,
-    /// Hardware address of *both* ends. With equal addresses and no ARP each end's frames are
-    /// addressed to itself, which is also the other end.
-    pub address: [u8; 6],
     /// Largest segmentation-offload packet that TCP may build, bytes; `None`: the kernel's.
     pub gso_max_size: Option<u32>,
     /// Most segments in such a packet; `None`: the kernel's.
@@ -48,7 +50,7 @@ pub struct VethSettings {
     pub tx_queue_len: Option<u32>,
 }
 
-/// Makes a veth pair, both ends down and without ARP. To be sent in the first end's namespace.
+/// Makes a veth pair, both ends down. To be sent in the first end's namespace.
 pub fn add_veth(ends: [VethEnd<'_>; 2], settings: &VethSettings) -> Request {
     let peer = end_message(&ends[1], settings);
     let mut message = end_message(&ends[0], settings);
@@ -63,13 +65,15 @@ pub fn add_veth(ends: [VethEnd<'_>; 2], settings: &VethSettings) -> Request {
 fn end_message(end: &VethEnd<'_>, settings: &VethSettings) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = end.index;
-    message.header.flags = LinkFlags::Noarp;
-    message.header.change_mask = LinkFlags::Noarp;
+    if end.no_arp {
+        message.header.flags = LinkFlags::Noarp;
+        message.header.change_mask = LinkFlags::Noarp;
+    }
     message.attributes = vec![
         LinkAttribute::IfName(end.name.into()),
         LinkAttribute::NetNsFd(end.namespace.as_raw_fd()),
         LinkAttribute::Mtu(settings.mtu),
-        LinkAttribute::Address(settings.address.to_vec()),
+        LinkAttribute::Address(end.address.to_vec()),
         LinkAttribute::NumTxQueues(1),
         LinkAttribute::NumRxQueues(1),
     ];

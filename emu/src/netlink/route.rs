@@ -35,7 +35,7 @@ pub fn add_address(address: Ipv4Addr, index: u32) -> Request {
     )
 }
 
-/// Makes the next hop of all routes known on a port, with the hardware address of both its ends.
+/// Makes the next hop of all routes known on a port, with the hardware address of its other end.
 /// Permanent entries do not count against the machine-wide limit of neighbours (`gc_thresh3`).
 pub fn add_neighbour(index: u32, address: [u8; 6]) -> Request {
     let mut message = NeighbourMessage::default();
