@@ -80,6 +80,17 @@ fn every_collective_and_algorithm_is_right_for_odd_sizes() {
     assert_eq!(rows, expected);
 }
 
+/// The same over RoCE v2 by genie's own endpoint, each rank at an address of its own.
+#[test]
+fn every_collective_and_algorithm_is_right_over_userspace_roce() {
+    let scenario = header(RANKS)
+        + "transport = \"roce-user\"\n[host]\naddresses = [\"127.77.0.1\"]\n"
+        + &everything("sizes = [\"4 B\", \"1028 B\", \"400004 B\"]");
+    let report = play(&scenario);
+    assert_right(&report);
+    assert_eq!(report["transport"], "roce-user");
+}
+
 /// Chunks of 2 KiB, three in flight, over two connections per pair with two slots of 1 KiB: every
 /// limit of the transport is hit, and pieces overtake each other.
 #[test]
