@@ -109,6 +109,8 @@ def main(folder):
 
 
 if len(sys.argv) > 1:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
     sys.exit(main(Path(sys.argv[1])))
 with tempfile.TemporaryDirectory() as temporary:
     sys.exit(main(Path(temporary)))
