@@ -1,13 +1,12 @@
 //! `genie report`: runs as one HTML file.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::report::html;
 use crate::report::html::side::Side;
-use crate::results::Store;
 use crate::results::diff::{Comparison, Metric, Options, compare, stored};
 use crate::results::store::{Selector, StoreError};
+use crate::results::{Store, durable};
 use crate::testbed::exit;
 
 /// Arguments of `genie report`.
@@ -56,7 +55,7 @@ fn gather(args: &Args) -> Result<(Vec<Side>, Option<Comparison>), StoreError> {
 }
 
 fn write(file: &Path, page: &str) -> i32 {
-    match fs::write(file, page) {
+    match durable::output(file, page) {
         Ok(()) => {
             super::print(&format!("{}\n", file.display()));
             exit::OK

@@ -1,5 +1,6 @@
 //! Writing that survives a crash: readers see the old file or the new one, never a part.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -22,6 +23,20 @@ pub fn replace(folder: &Path, name: &str, text: &str, sync: bool) -> io::Result<
     }
 }
 
+/// Writes a file that somebody asked for by name: whole, or as it was before. What is no regular file (a pipe, a
+/// link, a terminal) is written to as it stands.
+///
+/// # Errors
+/// Those of the file system; nothing is left behind.
+pub fn output(path: &Path, text: &str) -> io::Result<()> {
+    let special = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
+    let name = path.file_name().and_then(OsStr::to_str).filter(|_| !special);
+    match (path.parent(), name) {
+        (Some(folder), Some(name)) => replace(&Path::new(".").join(folder), name, text, false),
+        _ => fs::write(path, text),
+    }
+}
+
 fn write(path: &Path, text: &str, sync: bool) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(text.as_bytes())?;
@@ -37,5 +52,29 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     match synced {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         synced => synced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_by_name_is_replaced_whole_and_links_stay_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("page.html"), folder.path().join("latest"));
+        output(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        output(&link, "new").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        output(Path::new("/dev/null"), "gone").unwrap();
+        assert!(!fs::symlink_metadata("/dev/null").unwrap().is_file());
+        assert!(output(&folder.path().join("no/page.html"), "").is_err());
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            2,
+            "nothing else is left"
+        );
     }
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::signals::Signals;
 use crate::cli::print;
+use crate::results::durable;
 use crate::scenario::units::Duration;
 use crate::testbed::exit;
 
@@ -462,9 +463,8 @@ pub fn save(args: &SaveArgs) -> Done {
     let text = serde_json::to_string_pretty(&saved).map_err(|e| (exit::INTERNAL, e.to_string()))? + "\n";
     match &args.file {
         None => print(&text),
-        Some(file) => {
-            std::fs::write(file, text).map_err(|e| usage(format!("cannot write {}: {e}", file.display())))?
-        }
+        Some(file) => durable::output(file, &text)
+            .map_err(|e| usage(format!("cannot write {}: {e}", file.display())))?,
     }
     Ok(())
 }
