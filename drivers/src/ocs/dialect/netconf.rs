@@ -212,10 +212,7 @@ impl Switch for Netconf {
     }
 
     fn size(&mut self) -> Result<Size, OcsError> {
-        let model = self.identify()?.model;
-        let size = polatis::size_in(&model);
-        let size =
-            size.ok_or_else(|| OcsError::malformed("product-information", format!("no size in `{model}`")))?;
+        let size = polatis::size_of(&self.identify()?)?;
         self.size = Some(size);
         Ok(size)
     }

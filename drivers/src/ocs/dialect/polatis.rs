@@ -1,6 +1,7 @@
 //! How Polatis numbers ports: A ports 1 to N, B ports N+1 to N+M.
 
-use crate::ocs::model::{Circuit, Port, Size};
+use crate::ocs::error::OcsError;
+use crate::ocs::model::{Circuit, Identity, Port, Size};
 use crate::ocs::switch::circuit;
 
 /// The device's number of a port.
@@ -34,6 +35,12 @@ pub fn numbers(size: Size, circuit: Circuit) -> (u32, u32) {
 /// `16x16` out of a product code like `I-OST-16x16-LU1-DMHNS`.
 pub fn size_in(code: &str) -> Option<Size> {
     code.split('-').find_map(|part| part.parse().ok())
+}
+
+/// The size that a device's model names.
+pub fn size_of(device: &Identity) -> Result<Size, OcsError> {
+    let model = &device.model;
+    size_in(model).ok_or_else(|| OcsError::malformed("product-information", format!("no size in `{model}`")))
 }
 
 #[cfg(test)]
