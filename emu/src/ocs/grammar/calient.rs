@@ -6,13 +6,23 @@ use genie_drivers::ocs::{Circuit, Port};
 use super::{Answer, Grammar, Refusal, SERIAL, World};
 use crate::ocs::core::{Fault, Status};
 
-const MOST_COMMAND: usize = 64 << 10;
 /// Ports of a segment, and of a row in it.
 const SEGMENT: u16 = 64;
 const ROW: u16 = 8;
 
 /// A code of a denial, and its words.
 pub type Deny = (&'static str, &'static str);
+
+/// Bytes of a command at most.
+const MOST_COMMAND: usize = 64 << 10;
+
+/// The first whole command, as [`Grammar::take`] gives it.
+pub fn first_command(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
+    match tl1::next_command(bytes) {
+        None if bytes.len() > MOST_COMMAND => Err("a command that does not end".into()),
+        found => Ok(found.map(|(text, length)| (text.into_bytes(), length))),
+    }
+}
 
 /// The answer to a command that was done.
 pub fn completed(name: &str, tag: &str, lines: &[String]) -> String {
@@ -45,10 +55,7 @@ const INVALID: Deny = ("IDNV", "Invalid parameter");
 
 impl Grammar for Calient {
     fn take(&mut self, bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
-        match tl1::next_command(bytes) {
-            None if bytes.len() > MOST_COMMAND => Err("a command that does not end".into()),
-            found => Ok(found.map(|(text, length)| (text.into_bytes(), length))),
-        }
+        first_command(bytes)
     }
 
     fn answer(&mut self, request: &[u8], world: &mut World<'_>) -> Answer {

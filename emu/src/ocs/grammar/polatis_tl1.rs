@@ -3,11 +3,9 @@
 use genie_drivers::ocs::codec::tl1::{self, Command};
 use genie_drivers::ocs::{Circuit, Port};
 
-use super::calient::{Deny, completed, denied};
+use super::calient::{Deny, completed, denied, first_command};
 use super::{Answer, FIRMWARE, Grammar, Refusal, SERIAL, World, model, number, pair, port};
 use crate::ocs::core::Fault;
-
-const MOST_COMMAND: usize = 64 << 10;
 
 /// A session.
 #[derive(Default)]
@@ -21,10 +19,7 @@ const NOT_VALID: Deny = ("IDNV", "Input, Data Not Valid");
 
 impl Grammar for PolatisTl1 {
     fn take(&mut self, bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
-        match tl1::next_command(bytes) {
-            None if bytes.len() > MOST_COMMAND => Err("a command that does not end".into()),
-            found => Ok(found.map(|(text, length)| (text.into_bytes(), length))),
-        }
+        first_command(bytes)
     }
 
     fn answer(&mut self, request: &[u8], world: &mut World<'_>) -> Answer {
