@@ -94,6 +94,13 @@ impl FlowTable {
         self.own.len() - 1
     }
 
+    /// A message of so many bytes is asked to be sent; gives its flow's index.
+    pub fn announce(&mut self, name: FlowName, bytes: u64) -> usize {
+        let index = self.index(name);
+        self.flow(index).ready.fetch_add(bytes, Ordering::Release);
+        index
+    }
+
     /// Counters by index.
     pub fn flow(&self, index: usize) -> &Flow {
         &self.own[index]

@@ -47,3 +47,12 @@ impl Spin {
         }
     }
 }
+
+/// Between two looks; `oversubscribed`: the core is given away, because another rank may need it to go on.
+pub fn pause(oversubscribed: bool) {
+    if oversubscribed {
+        std::thread::yield_now();
+    } else {
+        std::hint::spin_loop();
+    }
+}

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -20,7 +19,7 @@ use super::queue::RECEIVE;
 use crate::network::flows::{FlowName, Flows};
 use crate::network::message::{Channel, MessageKey, Rank};
 use crate::network::transport::{Completion, DeviceUse, Totals, Transport, TransportError};
-use crate::network::waiting::Spin;
+use crate::network::waiting::{self, Spin};
 
 /// Messages up to this size are small: worth polling for.
 const LATENCY_BOUND: u64 = 64 * 1024;
@@ -159,11 +158,7 @@ impl RdmaTransport {
             if start.elapsed() >= budget {
                 return Ok(false);
             }
-            if self.setup.oversubscribed {
-                std::thread::yield_now();
-            } else {
-                std::hint::spin_loop();
-            }
+            waiting::pause(self.setup.oversubscribed);
         }
     }
 
@@ -205,12 +200,12 @@ impl Transport for RdmaTransport {
         data: Option<Vec<u8>>,
     ) -> Result<(), TransportError> {
         let at = self.connection(peer)?;
-        let flow = self.io.flows.index(FlowName {
+        let name = FlowName {
             communicator: key.communicator,
             peer,
             channel,
-        });
-        self.io.flows.flow(flow).ready.fetch_add(bytes, Ordering::Release);
+        };
+        let flow = self.io.flows.announce(name, bytes);
         self.io.totals.messages += 1;
         let message = Outgoing {
             id,

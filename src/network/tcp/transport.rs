@@ -13,7 +13,7 @@ use super::sys::{self, Epoll};
 use crate::network::flows::{FlowName, FlowTable, Flows};
 use crate::network::message::{Channel, MessageKey, Rank};
 use crate::network::transport::{Completion, Totals, Transport, TransportError};
-use crate::network::waiting::Spin;
+use crate::network::waiting::{self, Spin};
 use crate::scenario::plan::Wait;
 
 /// Messages up to this size are small: worth polling for.
@@ -233,12 +233,12 @@ impl Transport for TcpTransport {
         data: Option<Vec<u8>>,
     ) -> Result<(), TransportError> {
         let index = self.connection_of(peer, channel, bytes)?;
-        let flow = self.flows.index(FlowName {
+        let name = FlowName {
             communicator: key.communicator,
             peer,
             channel,
-        });
-        self.flows.flow(flow).ready.fetch_add(bytes, Ordering::Release);
+        };
+        let flow = self.flows.announce(name, bytes);
         self.totals.messages += 1;
         let idle = !self.connections[index].has_outgoing();
         self.connections[index].push(Outgoing {
@@ -280,11 +280,7 @@ impl Transport for TcpTransport {
             if !self.completions.is_empty() {
                 return Ok(());
             }
-            if self.settings.oversubscribed {
-                std::thread::yield_now();
-            } else {
-                std::hint::spin_loop();
-            }
+            waiting::pause(self.settings.oversubscribed);
         }
         loop {
             self.sample_acknowledged();
