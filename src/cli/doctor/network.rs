@@ -121,26 +121,24 @@ fn rdma() -> Vec<Finding> {
     let soft = has_module("rdma_rxe");
     let emulator = in_path("qemu-system-x86_64");
     let accelerator = Accelerator::best();
-    let wanted = |what, good, found: String, advice: &'static str| {
-        Finding::fine(RDMA, what, found).unless(good, State::Missing, advice)
-    };
     let mut findings = devices(&list());
     findings.extend([
-        wanted(
+        Finding::needed(
+            RDMA,
             "soft-RoCE",
             soft,
             if soft {
                 "rdma_rxe is there"
             } else {
                 "this kernel has no rdma_rxe"
-            }
-            .into(),
+            },
             "a kernel with rdma_rxe (Debian, Ubuntu: the generic one), or a small virtual machine that has it",
         ),
-        wanted(
+        Finding::needed(
+            RDMA,
             "virtual machine",
             emulator,
-            if emulator { "QEMU is there" } else { "no QEMU" }.into(),
+            if emulator { "QEMU is there" } else { "no QEMU" },
             "apt-get install qemu-system-x86, to play soft-RoCE where the kernel has none",
         ),
         Finding::wanted(
