@@ -149,7 +149,7 @@ impl Folder {
         let begun = workshop.join(name);
         begin(&workshop, &begun).map_err(failed(&begun))?;
         let made = Folder::create(&begun, manifest).and_then(|folder| match path.exists() {
-            true => Err(failed(path)(io::ErrorKind::AlreadyExists.into())),
+            true => Err(failed(path)(io::Error::from_raw_os_error(libc::EEXIST))),
             false => fs::rename(&begun, path)
                 .map(|()| folder.moved(path))
                 .map_err(failed(path)),
