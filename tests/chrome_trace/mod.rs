@@ -1,5 +1,7 @@
 //! A timeline held against the Trace Event Format and what Perfetto's importer makes of it, without Perfetto.
 
+#![allow(clippy::unwrap_used)] // clippy takes helpers of integration tests for code
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
