@@ -5,7 +5,7 @@
 //! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run; [`watch`]: ranks and
 //!   links while they are busy; [`metrics`]: for Prometheus.
 //! * [`insight`]: what a simulation spent its time on. [`perfetto`]: timelines;
-//!   [`played`]: that of a stored run.
+//!   [`played`]: that of a stored run, with its messages by [`flights`].
 //! * [`placement`]: policies compared.
 //! * [`astra`]: the lines of ASTRA-sim. [`workload`]: what is in a trace.
 //! * [`html`]: all of it as one file, with figures by [`svg`].
@@ -15,6 +15,7 @@ pub mod astra;
 pub mod columns;
 pub mod diff;
 pub mod facts;
+pub mod flights;
 pub mod gate;
 pub mod html;
 pub mod insight;

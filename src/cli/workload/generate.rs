@@ -1,12 +1,13 @@
 //! `genie workload generate`: flags to a [`Job`], its traces to files, what they amount to on stdout.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::results::durable::Output;
 use crate::scenario::suggest;
 use crate::scenario::units::{Bytes, Duration};
 use crate::testbed::exit;
@@ -438,17 +439,17 @@ fn with_suffix(prefix: &Path, suffix: &str) -> PathBuf {
 fn file(
     prefix: &Path,
     suffix: &str,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    write: impl FnOnce(&mut Output) -> io::Result<()>,
 ) -> Result<u64, Refused> {
     let path = with_suffix(prefix, suffix);
     let made = || -> io::Result<u64> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder)?;
         }
-        let mut out = BufWriter::new(File::create(&path)?);
+        let mut out = Output::create(&path)?;
         write(&mut out)?;
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(file.metadata()?.len())
+        out.finish()?;
+        Ok(fs::metadata(&path)?.len())
     };
     made().map_err(|error| Refused {
         message: format!("cannot write {}: {error}", path.display()),
