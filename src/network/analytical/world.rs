@@ -6,6 +6,7 @@ use crate::network::message::{MessageKey, Rank};
 use super::aware::Aware;
 use super::matching::{Expectation, Key, Message, Messages};
 use super::queue::{EventQueue, Kind};
+use super::symmetry::Symmetry;
 use super::topology::{Dimension, Topology};
 use super::unaware::Unaware;
 
@@ -51,6 +52,8 @@ pub struct Network {
     messages: Messages,
     fabric: Fabric,
     sent: u64,
+    /// Rank 0 stands for all.
+    symmetry: Option<Box<Symmetry>>,
 }
 
 impl Network {
@@ -64,12 +67,45 @@ impl Network {
         Self::new(topology.npus(), Fabric::Aware(Aware::new(topology)))
     }
 
+    /// The same for rank 0 that stands for all, as long as [`Network::is_symmetric`]. No message may take
+    /// less than 1 ns.
+    pub fn symmetric(topology: Topology, aware: bool) -> Self {
+        let fabric = if aware {
+            Fabric::Aware(Aware::of_one(topology))
+        } else {
+            Fabric::Unaware(Unaware::new(topology))
+        };
+        let links = match &fabric {
+            Fabric::Aware(aware) => aware.links(),
+            Fabric::Unaware(_) => 0,
+        };
+        Network {
+            symmetry: Some(Box::new(Symmetry::new(links))),
+            ..Self::new(1, fabric)
+        }
+    }
+
     fn new(npus: u32, fabric: Fabric) -> Self {
         Network {
             queue: EventQueue::new(npus),
             messages: Messages::default(),
             fabric,
             sent: 0,
+            symmetry: None,
+        }
+    }
+
+    /// Whether rank 0 still stands for all. Once it does not, nothing that this network says is right.
+    pub fn is_symmetric(&self) -> bool {
+        self.symmetry
+            .as_ref()
+            .is_some_and(|symmetry| !symmetry.is_broken())
+    }
+
+    fn topology(&self) -> &Topology {
+        match &self.fabric {
+            Fabric::Unaware(unaware) => unaware.topology(),
+            Fabric::Aware(aware) => aware.topology(),
         }
     }
 
@@ -90,6 +126,10 @@ impl Network {
 
     /// Sends a message; [`Machine::sent`] is told of its arrival, unless `token` is [`NOBODY`].
     pub fn send(&mut self, from: Rank, to: Rank, key: MessageKey, bytes: u64, token: u64) {
+        let (from, to) = match self.symmetry {
+            Some(_) => (self.topology().opposite(to), from),
+            None => (from, to),
+        };
         let key = Key {
             source: from,
             destination: to,
@@ -103,11 +143,14 @@ impl Network {
                 let delay = unaware.delay(from, to, bytes);
                 self.queue.push(delay, Kind::Arrival, index, 0);
             }
-            Fabric::Aware(aware) => {
-                if aware.forward(&mut self.messages, &mut self.queue, index) {
-                    self.queue.push(0, Kind::Arrival, index, 0);
+            Fabric::Aware(aware) => match aware.forward(&mut self.messages, &mut self.queue, index) {
+                None => self.queue.push(0, Kind::Arrival, index, 0),
+                Some(link) => {
+                    if let Some(symmetry) = &mut self.symmetry {
+                        symmetry.departs(self.queue.now(), index, link);
+                    }
                 }
-            }
+            },
         }
     }
 
@@ -187,14 +230,24 @@ impl Network {
         }
     }
 
-    /// Lets up to `events` events happen; `false` when none is left.
+    /// Lets up to `events` events happen; `false` when none is left, or the symmetry is broken.
     pub fn run(&mut self, machine: &mut impl Machine, events: u64) -> bool {
         for _ in 0..events {
+            if let Some(symmetry) = &self.symmetry
+                && symmetry.is_broken()
+            {
+                return false;
+            }
             let Some(event) = self.queue.pop() else {
                 return false;
             };
             match event.kind() {
-                Kind::Timer => machine.timer(event.who, event.token, self),
+                Kind::Timer => {
+                    if let Some(symmetry) = &mut self.symmetry {
+                        symmetry.timer(self.queue.now());
+                    }
+                    machine.timer(event.who, event.token, self);
+                }
                 Kind::Arrival => self.arrival(machine, event.who),
                 Kind::Late => machine.received(event.who, event.token, self),
                 Kind::LinkFree => {
@@ -210,9 +263,16 @@ impl Network {
     /// A message has reached the next device, or its destination.
     fn arrival(&mut self, machine: &mut impl Machine, index: u32) {
         if let Fabric::Aware(aware) = &mut self.fabric
-            && !aware.forward(&mut self.messages, &mut self.queue, index)
+            && let Some(link) = aware.forward(&mut self.messages, &mut self.queue, index)
         {
+            if let Some(symmetry) = &mut self.symmetry {
+                symmetry.passes(self.queue.now(), index, link);
+            }
             return;
+        }
+        if let Some(symmetry) = &mut self.symmetry {
+            let Key { source, key, bytes, .. } = self.messages.get(index).key;
+            symmetry.arrives(self.queue.now(), index, source, (key, bytes));
         }
         let arrived = self.messages.arrive(index);
         if arrived.send != NOBODY {
