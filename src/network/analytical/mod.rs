@@ -5,7 +5,8 @@
 //! * [`topology`]: dimensions of rings, switches and full meshes.
 //! * [`world`]: the clock and its loop; [`queue`]: what happens next; [`matching`]: who sends what to whom.
 //! * [`symmetry`]: one rank for all, where nothing tells them apart.
-//! * [`unaware`]: messages that never meet; [`aware`]: messages that wait for links.
+//! * [`unaware`]: messages that never meet; [`aware`]: messages that wait for links; [`wires`]: messages of
+//!   TCP, which cut through.
 
 pub mod aware;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod queue;
 pub mod symmetry;
 pub mod topology;
 pub mod unaware;
+pub mod wires;
 pub mod world;
 
 pub use topology::Topology;

@@ -9,6 +9,7 @@ use super::queue::{EventQueue, Kind};
 use super::symmetry::Symmetry;
 use super::topology::{Dimension, Topology};
 use super::unaware::Unaware;
+use super::wires::Wires;
 
 /// A send or receive of whose end nobody wants to be told.
 pub const NOBODY: u64 = u64::MAX;
@@ -17,7 +18,7 @@ pub const NOBODY: u64 = u64::MAX;
 pub trait Machine {
     /// A rank begins.
     fn start(&mut self, rank: Rank, network: &mut Network);
-    /// A message of `rank` has arrived where it was sent to.
+    /// A message of `rank` has arrived where it was sent to, or (over wires) has left its buffer.
     fn sent(&mut self, rank: Rank, token: u64, network: &mut Network);
     /// A message has arrived that `rank` expects.
     fn received(&mut self, rank: Rank, token: u64, network: &mut Network);
@@ -43,6 +44,7 @@ pub struct Hop {
 enum Fabric {
     Unaware(Unaware),
     Aware(Aware),
+    Wires(Wires),
 }
 
 /// The network and its clock.
@@ -67,7 +69,12 @@ impl Network {
         Self::new(topology.npus(), Fabric::Aware(Aware::new(topology)))
     }
 
-    /// The same for rank 0 that stands for all, as long as [`Network::is_symmetric`]. No message may take
+    /// A network of wires, which ends a send before its message is there.
+    pub fn wired(wires: Wires) -> Self {
+        Self::new(wires.ranks(), Fabric::Wires(wires))
+    }
+
+    /// The network for rank 0 that stands for all, as long as [`Network::is_symmetric`]. No message may take
     /// less than 1 ns.
     pub fn symmetric(topology: Topology, aware: bool) -> Self {
         let fabric = if aware {
@@ -77,7 +84,7 @@ impl Network {
         };
         let links = match &fabric {
             Fabric::Aware(aware) => aware.links(),
-            Fabric::Unaware(_) => 0,
+            _ => 0,
         };
         Network {
             symmetry: Some(Box::new(Symmetry::new(links))),
@@ -102,10 +109,12 @@ impl Network {
             .is_some_and(|symmetry| !symmetry.is_broken())
     }
 
-    fn topology(&self) -> &Topology {
+    /// Its dimensions and ranks; wires have none.
+    fn topology(&self) -> Option<&Topology> {
         match &self.fabric {
-            Fabric::Unaware(unaware) => unaware.topology(),
-            Fabric::Aware(aware) => aware.topology(),
+            Fabric::Unaware(unaware) => Some(unaware.topology()),
+            Fabric::Aware(aware) => Some(aware.topology()),
+            Fabric::Wires(_) => None,
         }
     }
 
@@ -126,9 +135,9 @@ impl Network {
 
     /// Sends a message; [`Machine::sent`] is told of its arrival, unless `token` is [`NOBODY`].
     pub fn send(&mut self, from: Rank, to: Rank, key: MessageKey, bytes: u64, token: u64) {
-        let (from, to) = match self.symmetry {
-            Some(_) => (self.topology().opposite(to), from),
-            None => (from, to),
+        let (from, to) = match (&self.symmetry, self.topology()) {
+            (Some(_), Some(topology)) => (topology.opposite(to), from),
+            _ => (from, to),
         };
         let key = Key {
             source: from,
@@ -137,6 +146,16 @@ impl Network {
             bytes,
         };
         self.sent += 1;
+        if let Fabric::Wires(wires) = &mut self.fabric {
+            let now = self.queue.now();
+            let carried = wires.carry(from, to, bytes, now);
+            let index = self.messages.send(key, NOBODY);
+            self.queue.push(carried.arrives - now, Kind::Arrival, index, 0);
+            if token != NOBODY {
+                self.queue.push(carried.taken - now, Kind::Sent, from, token);
+            }
+            return;
+        }
         let index = self.messages.send(key, token);
         match &mut self.fabric {
             Fabric::Unaware(unaware) => {
@@ -151,6 +170,7 @@ impl Network {
                     }
                 }
             },
+            Fabric::Wires(_) => unreachable!("wires carry their messages themselves"),
         }
     }
 
@@ -179,24 +199,21 @@ impl Network {
         match &self.fabric {
             Fabric::Unaware(unaware) => unaware.topology().npus() as usize * self.dimensions().len(),
             Fabric::Aware(aware) => aware.links(),
+            Fabric::Wires(_) => 0,
         }
     }
 
     /// The dimensions.
     pub fn dimensions(&self) -> &[Dimension] {
-        match &self.fabric {
-            Fabric::Unaware(unaware) => unaware.topology().dimensions(),
-            Fabric::Aware(aware) => aware.topology().dimensions(),
-        }
+        self.topology().map_or(&[], Topology::dimensions)
     }
 
     /// Between whom a link is.
     pub fn describe(&self, link: u32) -> String {
-        match &self.fabric {
-            Fabric::Unaware(unaware) => {
-                format!("what rank {} sends", link % unaware.topology().npus())
-            }
-            Fabric::Aware(aware) => aware.describe(link),
+        match (&self.fabric, self.topology()) {
+            (Fabric::Aware(aware), _) => aware.describe(link),
+            (_, Some(topology)) => format!("what rank {} sends", link % topology.npus()),
+            _ => format!("link {link}"),
         }
     }
 
@@ -215,6 +232,7 @@ impl Network {
                 }
             }
             Fabric::Aware(aware) => aware.walk(from, to, bytes, visit),
+            Fabric::Wires(_) => {}
         }
     }
 
@@ -250,6 +268,7 @@ impl Network {
                 }
                 Kind::Arrival => self.arrival(machine, event.who),
                 Kind::Late => machine.received(event.who, event.token, self),
+                Kind::Sent => machine.sent(event.who, event.token, self),
                 Kind::LinkFree => {
                     if let Fabric::Aware(aware) = &mut self.fabric {
                         aware.release(&self.messages, &mut self.queue, event.who);
@@ -271,7 +290,9 @@ impl Network {
             return;
         }
         if let Some(symmetry) = &mut self.symmetry {
-            let Key { source, key, bytes, .. } = self.messages.get(index).key;
+            let Key {
+                source, key, bytes, ..
+            } = self.messages.get(index).key;
             symmetry.arrives(self.queue.now(), index, source, (key, bytes));
         }
         let arrived = self.messages.arrive(index);
