@@ -118,7 +118,7 @@ pub struct TcpOptions {
     pub receive_buffer: Option<Bytes>,
     /// Differentiated services code point, 0 to 63.
     pub dscp: u8,
-    /// SO_MAX_PACING_RATE per connection, nominal; `None`: not paced.
+    /// SO_MAX_PACING_RATE per connection, nominal; `None`: see [`OpPlan::shares_links`].
     pub pacing: Option<Bandwidth>,
     /// Largest slice of a message that one credit covers.
     pub slot_bytes: Bytes,
@@ -235,6 +235,19 @@ pub struct OpPlan {
 }
 
 impl OpPlan {
+    /// Whether each of its flows keeps to its share of the busiest link.
+    pub fn shares_links(&self) -> bool {
+        self.trace.is_none() && self.op.shares_links(self.wire_seconds().is_some())
+    }
+
+    /// Nominal seconds for which the busiest link is busy; `None` where no link limits.
+    pub fn wire_seconds(&self) -> Option<f64> {
+        let Expected {
+            seconds, wire_share, ..
+        } = self.expected;
+        Some(seconds? * wire_share?)
+    }
+
     /// In words, as messages to people name it.
     pub fn label(&self) -> String {
         match &self.trace {

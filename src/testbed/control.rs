@@ -110,6 +110,10 @@ pub struct Row {
     pub warmup: u32,
     /// Iterations that are measured.
     pub iterations: u32,
+    /// Real seconds for which the busiest link is busy with the operation, where its flows keep to their
+    /// shares of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire_s: Option<f64>,
     /// A trace is played in place of the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceRow>,

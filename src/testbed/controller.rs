@@ -570,6 +570,10 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             op: o.op.clone(),
             warmup: o.warmup,
             iterations: o.iterations,
+            wire_s: o
+                .wire_seconds()
+                .filter(|_| o.shares_links())
+                .map(|s| s * plan.dilation),
             trace: o.trace.as_ref().map(|trace| super::control::TraceRow {
                 recipe: trace.recipe.clone(),
                 recorded: trace.recorded_iterations,

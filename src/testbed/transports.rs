@@ -7,6 +7,7 @@ use super::control::Assignment;
 use crate::network::message::Rank;
 use crate::network::rdma::{device, opening};
 use crate::network::roce;
+use crate::network::tcp::mesh::send_buffer;
 use crate::network::tcp::opening::{Setup, TcpOpening};
 use crate::network::tcp::transport::Settings;
 use crate::network::transport::{OpenError, Opening};
@@ -56,6 +57,9 @@ fn tcp(assignment: &Assignment) -> Setup {
             slots: assignment.tcp.slots,
             slot_bytes: assignment.tcp.slot_bytes.0,
             by_reference: assignment.slowest_bps.is_some_and(|rate| rate < BY_REFERENCE),
+            send_buffer: send_buffer(&assignment.tcp, assignment.peers.len()),
+            fixed_send_buffer: assignment.tcp.send_buffer.is_some(),
+            paced: assignment.pacing.is_some(),
             split_tail: assignment.slowest_bps.is_some(),
         },
     }
