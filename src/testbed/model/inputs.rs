@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use thiserror::Error;
 
 use super::custom::CustomFiles;
 use super::simulation::{Parts, Simulation};
-use crate::document::{Diagnostics, Parsed};
+use crate::document::{Diagnostics, MAX_BYTES, Parsed};
 use crate::network::analytical::Network;
 use crate::network::analytical::aware::count_links;
 use crate::network::analytical::config::NetworkConfig;
@@ -25,12 +26,18 @@ use crate::system::config::{
 use crate::system::setup::{CustomSource, Implementation, Pattern, Policy, Setup};
 use crate::workload::chakra::{self, ReadError};
 use crate::workload::compute::Roofline;
-use crate::workload::graph::{Doubt, Graph, Rules, Work};
+use crate::workload::graph::{Doubt, FIRST_FOUR, Graph, Rules, Work};
 use crate::workload::groups::CommGroups;
 use crate::workload::memory::RemoteMemory;
 
+/// Longest trace that is read, bytes.
+const LARGEST_TRACE: u64 = 8 << 30;
+
 /// Most links of a congestion-aware network: 12 bytes each are kept.
 const MAX_LINKS: u64 = 1 << 30;
+
+/// Nanoseconds, where a system file says nothing.
+const DEFAULT_ENDPOINT_DELAY: u64 = 10;
 
 /// How messages get in each other's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,8 +190,12 @@ impl Inputs {
     }
 }
 
+/// A configuration file's text; of endless ones only so much that they are seen to be too large.
 fn text(path: &Path) -> Result<String, ModelError> {
-    fs::read_to_string(path).map_err(|error| ModelError::Read {
+    let mut text = String::new();
+    let read =
+        fs::File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text));
+    read.map(|_| text).map_err(|error| ModelError::Read {
         file: path.to_owned(),
         error,
     })
@@ -250,6 +261,12 @@ impl Files {
         });
         let npus = self.network.npus();
         let custom = CustomFiles::read(system, &self.per_node, npus)?;
+        if custom.is_some() && splits > 1 {
+            cautions.push(
+                "a custom algorithm is carried out once; with `preferred-dataset-splits` above 1 ASTRA-sim waits for ever"
+                    .into(),
+            );
+        }
         let lists = [
             &system.all_reduce,
             &system.all_gather,
@@ -269,7 +286,9 @@ impl Files {
                 SchedulingPolicy::Explicit => Policy::Explicit,
             },
             baseline: optimisation == CollectiveOptimization::Baseline,
-            endpoint_delay: (system.endpoint_delay_ns as f64 * options.injection_scale) as u64,
+            endpoint_delay: system.endpoint_delay_ns.map_or(DEFAULT_ENDPOINT_DELAY, |ns| {
+                (ns as f64 * options.injection_scale) as u64
+            }),
             local_mem_bandwidth: system.local_mem_bytes_per_s,
             rendezvous: options.rendezvous,
             bus: system.shared_bus.map(|bus| BusConfig {
@@ -371,7 +390,7 @@ impl Files {
         cautions: &mut Vec<String>,
     ) -> Result<(), ModelError> {
         let mut doubts: BTreeMap<Doubt, u64> = BTreeMap::new();
-        let (mut gathers, mut small_groups) = (false, false);
+        let (mut gathers, mut small_groups, mut four) = (false, false, false);
         let mut previous: Option<&Arc<Graph>> = None;
         for (rank, graph) in graphs.iter().enumerate() {
             if previous.is_some_and(|previous| Arc::ptr_eq(previous, graph)) && self.groups.is_empty() {
@@ -393,6 +412,7 @@ impl Files {
                     Work::Collective(work) => {
                         gathers |= work.collective == crate::system::op::Collective::AllGather;
                         small_groups |= work.group != 0;
+                        four |= work.group == 0 && work.dimensions == FIRST_FOUR;
                         self.check_group(rank as u32, graph, node.id, work.group)?;
                     }
                     _ => {}
@@ -406,7 +426,18 @@ impl Files {
                     .into(),
             );
         }
-        if small_groups && self.system.endpoint_delay_ns != 10 {
+        if four && self.network.dims() > 4 {
+            cautions.push(
+                "only the first four dimensions take part in collectives whose `involved_dim` names no more"
+                    .into(),
+            );
+        }
+        if small_groups
+            && self
+                .system
+                .endpoint_delay_ns
+                .is_some_and(|ns| ns != DEFAULT_ENDPOINT_DELAY)
+        {
             cautions
                 .push("groups smaller than all NPUs have an endpoint delay of 10 ns, whatever is set".into());
         }
@@ -460,6 +491,11 @@ fn trace(prefix: &Path, rank: Rank, npus: u32) -> Result<(String, Vec<u8>), Mode
     path.push(format!(".{rank}.et"));
     let path = PathBuf::from(path);
     let name = path.display().to_string();
+    if let Ok(what) = fs::metadata(&path)
+        && let Some(what) = unreadable(&what)
+    {
+        return Err(ModelError::Trace { file: name, what });
+    }
     match fs::read(&path) {
         Ok(bytes) => Ok((name, bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -467,6 +503,14 @@ fn trace(prefix: &Path, rank: Rank, npus: u32) -> Result<(String, Vec<u8>), Mode
         }
         Err(error) => Err(ModelError::Read { file: path, error }),
     }
+}
+
+/// Why a file cannot be read as a whole, if it cannot.
+fn unreadable(file: &fs::Metadata) -> Option<String> {
+    if !file.is_file() && !file.is_dir() {
+        return Some("it is no regular file: traces are read as a whole".into());
+    }
+    (file.len() > LARGEST_TRACE).then(|| format!("{} bytes are too many: at most 8 GiB are read", file.len()))
 }
 
 fn implementations(list: &Implementations) -> Vec<Implementation> {
