@@ -238,3 +238,17 @@ fn four_dimensions_take_part_unless_more_are_named() {
     });
     assert_eq!(named.cycles("five_named"), [73_299; 32]);
 }
+
+/// The last packet of 8 bytes halved for 8 ranks is empty; on the shared bus it costs a byte's time less.
+#[test]
+fn an_empty_packet_takes_a_byte_less_on_the_bus() {
+    let network = "topology: [Switch]\nnpus_count: [8]\nbandwidth: [50]\nlatency: [500]\n";
+    let system = "\"preferred-dataset-splits\": 1, \"model-shared-bus\": 1, \"L\": 54, \"o\": 23, \"g\": 32, \"G\": 0.5, \
+        \"reduce-scatter-implementation\": [\"halvingDoubling\"]";
+    let scatter = || {
+        let node = Node::new(0, "scatter", NodeKind::CommColl);
+        node.with("comm_type", 7u64).with("comm_size", 8u64)
+    };
+    let case = Case::new(Backend::Unaware, network, system).traces("t", 8, |_| vec![scatter()]);
+    assert_eq!(case.cycles("empty"), [4499; 8]);
+}

@@ -255,7 +255,9 @@ impl Bus {
         } else {
             overhead
         };
-        let wire = request.bytes.saturating_sub(1) as f64 * side.gap_per_byte;
+        // An empty packet takes a byte less than nothing, as there (the last one of halving-doubling, where a
+        // chunk has a byte for each rank).
+        let wire = (request.bytes as f64 - 1.0) * side.gap_per_byte;
         side.state = State::Sending;
         let partner = self.side(end.partner());
         partner.receives.push_back(request);
