@@ -152,7 +152,9 @@ mod tests {
         let mut set = HashSet::emptied(0);
         (0..14).for_each(|number| set.insert(number, number as u32));
         set.clear();
-        [3, 32, 61, 7, 36].map(|number| set.insert(number, number as u32));
+        for number in [3, 32, 61, 7, 36] {
+            set.insert(number, number as u32);
+        }
         assert_eq!(set.iter().collect::<Vec<_>>(), [36, 7, 61, 32, 3]);
     }
 }
