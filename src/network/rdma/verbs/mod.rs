@@ -1,7 +1,8 @@
 //! The provider over libibverbs: hardware, or the kernel's soft-RoCE.
 //!
-//! * [`sys`]: the library's calls.
+//! * [`sys`]: the library's calls. [`library`]: finding it.
 
+pub mod library;
 pub mod sys;
 
 use std::io;
