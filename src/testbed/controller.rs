@@ -248,6 +248,11 @@ impl<'a> Run<'a> {
             let parts = crew.hand_in().await;
             self.keep_parts(parts);
         }
+        for (rank, seat) in (0..).zip(&mut crew.seats) {
+            if let Some(device) = seat.device.take() {
+                self.say(Event::DeviceUsed { rank, device });
+            }
+        }
         result
     }
 
@@ -468,12 +473,7 @@ impl<'a> Run<'a> {
     async fn finish(&mut self, crew: &mut Crew<'a>) -> Result<(), Failure> {
         let mut summaries: Vec<Option<RankSummary>> = vec![None; self.plan.ranks.len()];
         crew.order(&Order::Finish);
-        let mut devices = Vec::new();
         let take = |rank: Rank, report: Report| match report {
-            Report::Device(device) => {
-                devices.push(Event::DeviceUsed { rank, device });
-                false
-            }
             Report::Finished(summary) => {
                 summaries[rank as usize] = Some(summary);
                 true
@@ -484,9 +484,6 @@ impl<'a> Run<'a> {
             .await?;
         for summary in summaries.into_iter().flatten() {
             self.say(Event::RankFinished(summary));
-        }
-        for device in devices {
-            self.say(device);
         }
         // Closing the lines lets the ranks end by themselves.
         crew.seats.iter_mut().for_each(|seat| seat.member = None);
