@@ -28,6 +28,14 @@ pub struct Device {
     pub model: Option<String>,
     /// Firmware version.
     pub firmware: Option<String>,
+    /// Revision of the hardware.
+    pub revision: Option<String>,
+    /// Identifier of the board, as its maker's tools know it.
+    pub board: Option<String>,
+    /// Its identifier in fabrics.
+    pub guid: Option<String>,
+    /// What it is in fabrics (`1: CA`).
+    pub node_type: Option<String>,
     /// NUMA node that the card sits at.
     pub numa_node: Option<u32>,
     /// Its ports, from 1.
