@@ -571,6 +571,7 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             transport: plan.testbed.transport,
             tcp: plan.testbed.tcp.clone(),
             rdma: plan.testbed.rdma.clone(),
+            roce: plan.testbed.roce.clone(),
             pacing: plan.testbed.tcp.pacing.map(paced),
             wait: plan.testbed.wait,
             oversubscribed,
