@@ -168,6 +168,15 @@ fn prepare(play: &Play) -> io::Result<()> {
         MsFlags::empty(),
         Some("mode=0755"),
     )?;
+    // As every distribution has them: shells and programs read through these.
+    for (link, to) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
+        std::os::unix::fs::symlink(to, host.join("dev").join(link))?;
+    }
     for (folder, kind) in [("pts", "devpts"), ("shm", "tmpfs")] {
         let folder = host.join("dev").join(folder);
         fs::create_dir_all(&folder)?;
