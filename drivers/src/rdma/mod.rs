@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use finding::{Finding, findings};
 pub use select::{SelectError, Selected, Wish, select};
-pub use sysfs::{counters, list, list_in};
+pub use sysfs::{counters, list, list_in, named};
 
 /// An RDMA device. `None`: the kernel does not say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use genie_drivers::rdma::{SelectError, Selected, Wish, list, select};
+use genie_drivers::rdma::{SelectError, Selected, Wish, list, named, select};
 
 use super::opening::Setup;
 use crate::network::transport::{OpenError, Opening};
@@ -30,7 +30,12 @@ pub fn find(options: &RdmaOptions, address: Option<IpAddr>) -> Result<Selected, 
         gid_index: options.gid_index,
         address,
     };
-    select(&list(), &wish)
+    let devices = options
+        .device
+        .as_deref()
+        .and_then(named)
+        .map(|device| vec![device]);
+    select(&devices.unwrap_or_else(list), &wish)
 }
 
 /// Why no device can be opened on this machine, whatever devices there are; `None`: nothing is in the way.
