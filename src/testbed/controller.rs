@@ -25,7 +25,7 @@ use super::stages::{Crew, Failure, Notice};
 use super::store::{self, StoreAddress};
 use crate::event::{Calibration, Event, OpRecord, Pulse, RankPulse, RankSummary, Status, TracePlayed};
 use crate::network::message::Rank;
-use crate::scenario::plan::Plan;
+use crate::scenario::plan::{Plan, TransportKind};
 
 /// Ranks get so long to end by themselves once everything is played.
 const LAST_ORDERS: std::time::Duration = std::time::Duration::from_millis(500);
@@ -556,6 +556,10 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             }),
         })
         .collect();
+    let pacing = match plan.testbed.transport {
+        TransportKind::Tcp => plan.testbed.tcp.pacing,
+        TransportKind::Rdma | TransportKind::RoceUser => plan.testbed.rdma.pacing,
+    };
     let paced = |rate: crate::scenario::units::Bandwidth| (rate.bytes_per_second() / plan.dilation) as u64;
     (0..plan.ranks.len())
         .map(|rank| Assignment {
@@ -572,7 +576,7 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             tcp: plan.testbed.tcp.clone(),
             rdma: plan.testbed.rdma.clone(),
             roce: plan.testbed.roce.clone(),
-            pacing: plan.testbed.tcp.pacing.map(paced),
+            pacing: pacing.map(paced),
             wait: plan.testbed.wait,
             oversubscribed,
             verify: plan.testbed.verify,

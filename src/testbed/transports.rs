@@ -102,6 +102,7 @@ fn rdma(assignment: &Assignment) -> opening::Setup {
         wait: assignment.wait,
         oversubscribed: assignment.oversubscribed,
         real_payload: assignment.verify,
+        pacing: assignment.pacing,
     }
 }
 

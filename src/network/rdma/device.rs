@@ -78,7 +78,8 @@ pub fn open(setup: Setup, address: Option<IpAddr>) -> Result<Box<dyn Opening>, O
         gid: Gid(found.gid.gid),
         pkey_index: setup.options.pkey_index,
     };
-    let verbs = Verbs::open(port, setup.completions())?;
+    let mut verbs = Verbs::open(port, setup.completions())?;
+    verbs.use_huge_pages(setup.options.huge_pages);
     Ok(Box::new(super::opening::RdmaOpening::open(
         setup,
         Box::new(verbs),

@@ -14,6 +14,9 @@ use ibverbs_sys as ib;
 /// Completions taken by one call.
 pub const BATCH: usize = 64;
 
+/// Bytes of a huge page, as x86-64 and arm64 commonly have them.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// An opened device with a protection domain, a completion queue and its event channel.
 #[derive(Debug)]
 pub struct Device {
@@ -207,8 +210,18 @@ impl Device {
         })
     }
 
-    /// Registers fresh zeroed memory; gives its index, address, local and remote key.
-    pub fn register(&mut self, bytes: usize, write: bool, read: bool) -> io::Result<(usize, u64, u32, u32)> {
+    /// Registers fresh zeroed memory, which peers may (write, read), in huge pages if wanted; gives its index, address, local and remote key.
+    pub fn register(
+        &mut self,
+        bytes: usize,
+        remote: (bool, bool),
+        huge: bool,
+    ) -> io::Result<(usize, u64, u32, u32)> {
+        let (write, read) = remote;
+        let (bytes, huge) = match huge {
+            true => (bytes.next_multiple_of(HUGE_PAGE), libc::MAP_HUGETLB),
+            false => (bytes, 0),
+        };
         let mut wanted = access::IBV_ACCESS_LOCAL_WRITE;
         if write {
             wanted |= access::IBV_ACCESS_REMOTE_WRITE;
@@ -218,7 +231,7 @@ impl Device {
         }
         // SAFETY: an anonymous mapping of its own, which lives until it has been deregistered.
         let (memory, registration) = unsafe {
-            let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+            let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | huge;
             let mapped = libc::mmap(
                 ptr::null_mut(),
                 bytes,
