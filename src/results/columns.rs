@@ -244,6 +244,42 @@ pub const NODES: &[Column] = &[
     ),
 ];
 
+/// `messages.csv`: one row per message of the first measured iterations; only where messages are recorded.
+pub const MESSAGES: &[Column] = &[
+    ("op", "integer", "", "`index` of ops.csv"),
+    ("iteration", "integer", "", "measured iteration, from 0"),
+    ("sender", "integer", "", "rank that sent it"),
+    ("receiver", "integer", "", "rank that received it"),
+    ("channel", "integer", "", "connection of the pair that it took"),
+    ("communicator", "integer", "", "number of its communicator"),
+    ("tag", "integer", "", "its tag, the same at both ends"),
+    ("bytes", "integer", "B", "payload"),
+    (
+        "send_posted_ns",
+        "integer",
+        "ns, real",
+        "send posted, since the common start of all ranks; empty: the sender had no room to record it",
+    ),
+    (
+        "send_done_ns",
+        "integer",
+        "ns, real",
+        "its buffer was free: taken by the kernel (TCP) or acknowledged (RDMA)",
+    ),
+    (
+        "receive_posted_ns",
+        "integer",
+        "ns, real",
+        "receive posted; empty: the receiver had no room to record it",
+    ),
+    (
+        "receive_done_ns",
+        "integer",
+        "ns, real",
+        "all of it was there and asked for",
+    ),
+];
+
 /// A file of a run folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -301,6 +337,10 @@ pub fn files(plan: &Plan) -> Vec<FileEntry> {
         let what = "one row per node, iteration and rank of a trace";
         files.push(file("nodes.csv", what, NODES));
     }
+    if plan.testbed.record_messages > 0 {
+        let what = "one row per message of the first measured iterations";
+        files.push(file("messages.csv", what, MESSAGES));
+    }
     files
 }
 
@@ -327,7 +367,7 @@ mod tests {
     #[test]
     fn the_docs_list_every_column_as_it_is_here() {
         let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results.md")).unwrap();
-        for (name, kind, unit, what) in [OPS, ITERATIONS, RANKS, LINKS, NODES].concat() {
+        for (name, kind, unit, what) in [OPS, ITERATIONS, RANKS, LINKS, NODES, MESSAGES].concat() {
             let line = format!("| `{name}` | {kind} | {unit} | {what} |");
             assert!(docs.contains(&line), "docs/results.md should have: {line}");
         }

@@ -82,6 +82,9 @@ pub struct Manifest {
     /// Traces that were played, measured beside modelled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub traces: Vec<TraceReport>,
+    /// Messages of recorded iterations for which there was no room, both ends counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub messages_left_out: u64,
     /// Digests of the other files, once the run is over and all of it is stored.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, Digest>,
@@ -104,6 +107,10 @@ pub struct Repetition {
     pub number: u32,
     /// How many were to be played.
     pub of: u32,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Running, or how a run ended.
@@ -177,6 +184,7 @@ impl Run {
             environment,
             repetition: None,
             traces: Vec::new(),
+            messages_left_out: 0,
             digests: BTreeMap::new(),
             manifest_sha256: None,
             files: super::columns::files(&plan),
@@ -219,6 +227,9 @@ impl Run {
                 self.report_trace(record.op);
             }
             Event::TracePlayed(played) => self.gathered.add(played),
+            Event::MessagesSeen { ranks, .. } => {
+                manifest.messages_left_out += ranks.iter().map(|rank| rank.left_out).sum::<u64>();
+            }
             Event::TraceModelled { op, model } => self.model = Some((*op, model.clone())),
             Event::RankLost(loss) => manifest.lost_ranks.push(loss.clone()),
             Event::LinkLost { link, .. } => manifest.lost_links.push(link.clone()),
@@ -228,6 +239,10 @@ impl Run {
                 rank: *rank,
                 device: device.clone(),
             }),
+            Event::EquipmentSeen { name, facts } => {
+                let equipment = &mut manifest.environment.equipment;
+                equipment.insert(name.clone(), facts.clone());
+            }
             Event::LinkCounters(links) => self.links.clone_from(links),
             Event::RunFinished {
                 status,

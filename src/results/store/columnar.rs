@@ -10,12 +10,13 @@ use crate::results::reader::{self, Damage};
 use crate::results::{RunId, csv, parquet};
 
 /// The tables, and what they are called.
-const TABLES: [(&str, &[Column]); 5] = [
+const TABLES: [(&str, &[Column]); 6] = [
     ("ops", columns::OPS),
     ("iterations", columns::ITERATIONS),
     ("ranks", columns::RANKS),
     ("links", columns::LINKS),
     ("nodes", columns::NODES),
+    ("messages", columns::MESSAGES),
 ];
 
 /// Columns before those of the table.
@@ -163,7 +164,7 @@ fn table(
 fn text(folder: &Path, name: &str, id: &RunId, damage: &mut Vec<String>) -> Option<String> {
     match fs::read_to_string(folder.join(format!("{name}.csv"))) {
         Ok(text) => Some(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && name == "nodes" => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && matches!(name, "nodes" | "messages") => None,
         Err(error) => {
             damage.push(format!("run {id}: {name}.csv cannot be read: {error}"));
             None
