@@ -3,6 +3,7 @@
 //! All times and rates are nominal; the testbed applies [`Plan::dilation`].
 
 pub mod rdma;
+pub mod roce;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -103,6 +104,9 @@ pub struct Testbed {
     /// Options of verbs.
     #[serde(default)]
     pub rdma: rdma::RdmaOptions,
+    /// Options of the RoCE v2 endpoint in userspace.
+    #[serde(default)]
+    pub roce: roce::RoceOptions,
 }
 
 /// Options of the TCP transport.

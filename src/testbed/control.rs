@@ -11,6 +11,7 @@ use crate::event::{NodeLabel, NodeTime, RankMessages, RankSummary};
 use crate::network::message::Rank;
 use crate::network::transport::{DeviceUse, Endpoint};
 use crate::scenario::plan::rdma::RdmaOptions;
+use crate::scenario::plan::roce::RoceOptions;
 use crate::scenario::plan::{Communicator, TcpOptions, TransportKind, Wait};
 use crate::system::op::Op;
 use crate::workload::trace::Recipe;
@@ -69,6 +70,8 @@ pub struct Assignment {
     pub tcp: TcpOptions,
     /// Options of verbs.
     pub rdma: RdmaOptions,
+    /// Options of the RoCE v2 endpoint in userspace.
+    pub roce: RoceOptions,
     /// Pacing of each connection in real bytes per second.
     pub pacing: Option<u64>,
     /// How to wait.

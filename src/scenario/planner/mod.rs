@@ -16,6 +16,7 @@ pub mod placement;
 pub mod ranks;
 pub mod rdma;
 pub mod rehearsal;
+pub mod roce;
 pub mod testbed;
 pub mod trace;
 

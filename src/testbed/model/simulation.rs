@@ -439,11 +439,11 @@ impl Ranks {
 
     /// The first node that would end when time has come to its end.
     fn end_of_time(&self) -> Option<RankError> {
-        (0..).zip(&self.states).find_map(|(rank, state)| {
+        self.states.iter().find_map(|state| {
             let runs = |&(begun, ended): &(u64, u64)| begun != u64::MAX && ended == u64::MAX;
             let node = state.node(state.times.iter().position(runs)? as u32);
             Some(RankError {
-                rank,
+                who: who(&self.jobs[state.job as usize], state.npu.rank()),
                 node: node.id,
                 name: node.name.escape_debug().to_string(),
                 error: HandleError::EndOfTime,
