@@ -6,7 +6,7 @@
 //!   links while they are busy; [`metrics`]: for Prometheus.
 //! * [`insight`]: what a simulation spent its time on. [`perfetto`]: timelines;
 //!   [`played`]: that of a stored run, with its messages by [`flights`].
-//! * [`placement`]: policies compared.
+//! * [`placement`]: policies compared. [`placement_plan`]: what would be replayed for that.
 //! * [`astra`]: the lines of ASTRA-sim. [`workload`]: what is in a trace.
 //! * [`html`]: all of it as one file, with figures by [`svg`].
 //! * [`diff`]: runs compared. [`gate`]: a run judged. [`list`]: the list of runs. [`style`]: width and colour of an output.
@@ -25,6 +25,7 @@ pub mod live;
 pub mod metrics;
 pub mod perfetto;
 pub mod placement;
+pub mod placement_plan;
 pub mod played;
 pub mod progress;
 pub mod style;
