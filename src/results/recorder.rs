@@ -6,12 +6,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::circuits;
 use super::columns;
 use super::digest::{self, Digest, Hasher};
 use super::durable;
 use super::run::{Manifest, Run};
 use super::tables;
-use crate::event::{Event, OpRecord, TracePlayed};
+use crate::event::{Event, NeighboursFound, OpRecord, Reconfiguration, TracePlayed};
 
 /// Consumes the events of a run: keeps the [`Run`] up to date and its folder too.
 #[derive(Debug)]
@@ -114,6 +115,8 @@ struct Folder {
     links: Log,
     /// Only where a trace is played.
     nodes: Option<Log>,
+    /// Switches and links of changes of circuits, and neighbours; only where there are optical switches.
+    circuits: Option<[Log; 3]>,
 }
 
 /// A file that is appended to.
@@ -138,6 +141,18 @@ impl Folder {
                 true => Some(Log::create(path, "nodes.csv", &columns::header(columns::NODES))?),
                 false => None,
             },
+            circuits: match manifest.plan.optical {
+                Some(_) => Some([
+                    Log::create(
+                        path,
+                        "reconfigurations.csv",
+                        &columns::header(columns::RECONFIGURATIONS),
+                    )?,
+                    Log::create(path, "circuits.csv", &columns::header(columns::CIRCUITS))?,
+                    Log::create(path, "neighbours.csv", &columns::header(columns::NEIGHBOURS))?,
+                ]),
+                None => None,
+            },
             path: path.into(),
         })
     }
@@ -147,6 +162,8 @@ impl Folder {
             Event::Progress { .. } | Event::Pulse(_) | Event::TraceModelled { .. } => return Ok(()),
             Event::TracePlayed(played) => return self.write_nodes(played),
             Event::OpFinished(record) => self.write_op(run, record)?,
+            Event::Reconfigured(change) => self.write_change(change)?,
+            Event::NeighboursFound(found) => self.write_neighbours(found)?,
             Event::LinkCounters(_) => self.links.append(&tables::link_total_lines(run))?,
             _ => {}
         }
@@ -169,7 +186,11 @@ impl Folder {
             &self.links,
         ];
         let mut digests = BTreeMap::from([("ranks.csv".to_owned(), Digest::of(ranks.as_bytes()))]);
-        for log in logs.into_iter().chain(&self.nodes) {
+        for log in logs
+            .into_iter()
+            .chain(&self.nodes)
+            .chain(self.circuits.iter().flatten())
+        {
             digests.insert(log.name(), log.finish()?);
         }
         run.manifest.digests = digests;
@@ -200,6 +221,21 @@ impl Folder {
     fn write_nodes(&mut self, played: &TracePlayed) -> Result<(), FolderError> {
         match &mut self.nodes {
             Some(nodes) => nodes.append(&tables::node_lines(played)),
+            None => Ok(()),
+        }
+    }
+
+    fn write_change(&mut self, change: &Reconfiguration) -> Result<(), FolderError> {
+        let Some([switches, links, _]) = &mut self.circuits else {
+            return Ok(());
+        };
+        switches.append(&circuits::switch_lines(change))?;
+        links.append(&circuits::link_lines(change))
+    }
+
+    fn write_neighbours(&mut self, found: &NeighboursFound) -> Result<(), FolderError> {
+        match &mut self.circuits {
+            Some([_, _, neighbours]) => neighbours.append(&circuits::neighbour_lines(found)),
             None => Ok(()),
         }
     }

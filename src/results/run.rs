@@ -11,7 +11,10 @@ use super::environment::Environment;
 use super::run_id::RunId;
 use super::summary::Row;
 use super::trace::{Gathered, TraceReport};
-use crate::event::{Calibration, Event, LinkCount, RankLoss, RankSummary, Status, TraceModel};
+use crate::event::{
+    Calibration, Event, LinkCount, NeighboursFound, RankLoss, RankSummary, Reconfiguration, Status,
+    TraceModel,
+};
 use crate::network::message::Rank;
 use crate::network::transport::DeviceUse;
 use crate::scenario::plan::Plan;
@@ -82,6 +85,12 @@ pub struct Manifest {
     /// Traces that were played, measured beside modelled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub traces: Vec<TraceReport>,
+    /// Changes of circuits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reconfigurations: Vec<Reconfiguration>,
+    /// Neighbours of jobs, as packets found them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<NeighboursFound>,
     /// Digests of the other files, once the run is over and all of it is stored.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, Digest>,
@@ -177,6 +186,8 @@ impl Run {
             environment,
             repetition: None,
             traces: Vec::new(),
+            reconfigurations: Vec::new(),
+            neighbours: Vec::new(),
             digests: BTreeMap::new(),
             manifest_sha256: None,
             files: super::columns::files(&plan),
@@ -222,6 +233,8 @@ impl Run {
             Event::TraceModelled { op, model } => self.model = Some((*op, model.clone())),
             Event::RankLost(loss) => manifest.lost_ranks.push(loss.clone()),
             Event::LinkLost { link, .. } => manifest.lost_links.push(link.clone()),
+            Event::Reconfigured(change) => manifest.reconfigurations.push(change.clone()),
+            Event::NeighboursFound(found) => manifest.neighbours.push(found.clone()),
             Event::Caution { text } => self.said.push(text.clone()),
             Event::RankFinished(summary) => self.ranks.push(summary.clone()),
             Event::DeviceUsed { rank, device } => manifest.devices.push(RankDevice {
