@@ -316,9 +316,11 @@ impl Numbers {
     }
 }
 
+/// With optical switches, hosts have a management network besides: parts may stand alone.
 fn disconnected(spec: &Topology, graph: &Graph) -> Option<Problem> {
     let parts = graph.parts();
-    if parts.len() < 2 {
+    let optical = graph.nodes.iter().any(|node| node.kind == Kind::Ocs);
+    if parts.len() < 2 || optical {
         return None;
     }
     let name = |part: &Vec<usize>| {

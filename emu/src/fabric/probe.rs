@@ -179,9 +179,10 @@ impl Shared {
             let count = epoll.wait(&mut events, EpollTimeout::from(TICK)).unwrap_or(0);
             for event in &events[..count] {
                 let end = event.data() as usize;
+                // Whoever sends to everybody hears it as well.
+                let others = |arrival: &Arrival| arrival.from < self.sockets.len() && arrival.from != end;
                 let arrived = arrivals(&self.sockets[end]);
-                self.heard().arrivals[end]
-                    .extend(arrived.into_iter().filter(|a| a.from < self.sockets.len()));
+                self.heard().arrivals[end].extend(arrived.into_iter().filter(others));
             }
         }
     }
