@@ -344,7 +344,11 @@ fn bad_circuits_are_refused() {
             "`x` is not such a port",
         ),
         ("dialect = \"scpi\"", "dialect = \"scp\"", "did you mean `scpi`"),
-        ("port = 7", "port = 1", "a second link at port 1 of `o`"),
+        (
+            "ends = [\"h3\", \"o\"]",
+            "ends = [\"h3\", \"o\"]\n        port = 7",
+            "a second link at port 7 of `o`",
+        ),
         (
             "rate = \"500 Mbit/s\"\n        [[communicator]]",
             "rate = \"1 Gbit/s\"\n        [[communicator]]",

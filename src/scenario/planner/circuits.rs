@@ -204,7 +204,9 @@ fn numbered(
             .extend(suggest::help(ocs, "optical switches are", &names));
         return None;
     }
-    let there: Vec<String> = all.iter().filter(of).map(|port| port.port.to_string()).collect();
+    let mut there: Vec<u16> = all.iter().filter(of).map(|port| port.port).collect();
+    there.sort_unstable();
+    let there: Vec<String> = there.iter().map(u16::to_string).collect();
     let wrong = findings.wrong(at, format!("no link ends at port {port} of `{ocs}`"));
     wrong
         .help
