@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use genie::network::analytical::Topology;
 use genie::network::analytical::config::{BlockKind, Dim, NetworkConfig};
-use genie::network::analytical::{Network, Topology};
 use genie::system::setup::{Implementation, Pattern, Setup};
-use genie::testbed::model::simulation::{Parts, Simulation};
-use genie::testbed::model::{Backend, Outcome};
+use genie::testbed::model::parts::{Job, Parts, Wiring};
+use genie::testbed::model::{Backend, Outcome, Simulation};
 use genie::workload::chakra::{CollectiveType, Node, NodeKind};
 use genie::workload::graph::{Graph, Rules};
 use genie::workload::memory::RemoteMemory;
@@ -43,7 +43,7 @@ fn data_parallel_step(layers: u64, bytes: u64) -> Vec<Node> {
     (0..layers).flat_map(layer).collect()
 }
 
-fn play(system: &System, nodes: &[Node]) -> Outcome {
+fn play(system: &System, nodes: &[Node], symmetry: bool) -> Outcome {
     let dims = system.dims.iter().map(|&(kind, npus)| Dim {
         kind,
         npus,
@@ -69,19 +69,17 @@ fn play(system: &System, nodes: &[Node]) -> Outcome {
         local_mem_bandwidth: 1.6e12,
         ..Setup::default()
     };
-    let network = match system.backend {
-        Backend::Unaware => Network::unaware(topology),
-        Backend::Aware => Network::aware(topology),
+    let wiring = Wiring {
+        topology,
+        backend: system.backend,
     };
+    let job = Job::alone(vec![graph; npus as usize], &Arc::new(setup));
     let parts = Parts {
-        graphs: vec![graph; npus as usize],
-        groups: Vec::new(),
-        setup: Arc::new(setup),
+        jobs: vec![Arc::new(job)],
         memory: RemoteMemory::None,
-        replay_only: false,
-        roofline: false,
+        symmetry,
     };
-    let mut simulation = Simulation::new(network, parts);
+    let mut simulation = Simulation::new(wiring, parts);
     while simulation.run(1 << 20).expect("the machines take the graph") {}
     simulation.outcome()
 }
@@ -139,8 +137,11 @@ fn virtual_time(c: &mut Criterion) {
     let mut group = c.benchmark_group("virtual time, messages");
     group.sample_size(10);
     for (name, system, nodes) in cases {
-        group.throughput(Throughput::Elements(play(&system, &nodes).messages));
-        group.bench_function(name, |b| b.iter(|| play(&system, &nodes)));
+        group.throughput(Throughput::Elements(play(&system, &nodes, true).messages));
+        group.bench_function(name, |b| b.iter(|| play(&system, &nodes, false)));
+        group.bench_function(format!("{name}, one rank for all"), |b| {
+            b.iter(|| play(&system, &nodes, true))
+        });
     }
     group.finish();
 }

@@ -2,9 +2,11 @@
 //! terminal, JSON and all later reports only consume them. Times are seconds on the run's real
 //! clock since the start of `genie run`, unless a field says nominal.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::network::message::Rank;
+use crate::network::message::{Channel, CommunicatorId, Rank};
 use crate::network::transport::DeviceUse;
 
 /// Something that happened in a run.
@@ -56,6 +58,14 @@ pub enum Event {
         /// `None`: nothing limits messages here, so there is nothing to model them by.
         model: Option<TraceModel>,
     },
+    /// Messages of an operation's first measured iterations, as each rank saw them. In `events.jsonl` only how many
+    /// were left out: `messages.csv` has them.
+    MessagesSeen {
+        /// Index into the plan's operations.
+        op: usize,
+        /// Every rank.
+        ranks: Vec<RankMessages>,
+    },
     /// A rank is gone, stopped, or said that it failed.
     RankLost(RankLoss),
     /// The run's fabric changed under it.
@@ -82,6 +92,14 @@ pub enum Event {
         rank: Rank,
         /// Its device.
         device: DeviceUse,
+    },
+    /// What a driver found of a piece of equipment outside this machine (a switch, an optical circuit switch) that the run
+    /// uses. Of the same name the last one stands in the run's environment.
+    EquipmentSeen {
+        /// What it is called in the scenario or topology.
+        name: String,
+        /// Facts by name: model, firmware, circuits, ...; no secrets.
+        facts: BTreeMap<String, String>,
     },
     /// Bytes counted on the emulated links from the start of the first rank on (calibration is over then).
     LinkCounters(#[serde(with = "link_counts")] Vec<LinkCount>),
@@ -206,6 +224,39 @@ pub struct TraceModel {
     pub times: Vec<Vec<NodeTime>>,
     /// What the network was taken to be, in words.
     pub network: String,
+}
+
+/// The messages of one rank in an operation, as far as they were recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RankMessages {
+    /// In the order in which they ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<MessageSeen>,
+    /// Messages of the same iterations for which there was no room.
+    pub left_out: u64,
+}
+
+/// One side of a message. Times are real nanoseconds since the common start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageSeen {
+    /// Measured iteration, from 0.
+    pub iteration: u32,
+    /// Sent by the rank that saw it; otherwise received.
+    pub sent: bool,
+    /// The rank at the other end.
+    pub peer: Rank,
+    /// The connection of the pair that it took.
+    pub channel: Channel,
+    /// Its communicator.
+    pub communicator: CommunicatorId,
+    /// Its tag.
+    pub tag: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    /// When the send or receive was posted.
+    pub posted_ns: u64,
+    /// When the send's buffer was free, or all of the message was there; `None`: not within the operation.
+    pub done_ns: Option<u64>,
 }
 
 /// A rank that ended before its time.

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy takes helpers of integration tests for code
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,9 @@ use genie::testbed::model::insight::{OpRecord, Seen, WatchOptions};
 use genie::testbed::model::{Inputs, Options, Outcome};
 use serde_json::Value;
 
+mod chrome_trace;
 mod golden_astra;
+use chrome_trace::strict;
 use golden_astra::{Row, by_rank, cases, is_relative, options, rows};
 
 /// Plays a row watched: how it ended, what its time went to, and every operation.
@@ -339,79 +341,6 @@ fn the_timeline_is_a_strict_chrome_trace_with_every_node_once() {
     assert_eq!((seen.len(), once.len()), (8 * 4, 8 * 4));
     let arrows = events.iter().filter(|event| event["ph"] == "s").count();
     assert_eq!(arrows, 2 * 8 * 4 * 14, "every message of both collectives");
-}
-
-/// The events of a trace, each checked: fields and types of its phase, times that are not negative,
-/// slices of a thread within each other, arrows with both ends on slices, metadata once.
-fn strict(text: &str) -> Vec<Value> {
-    let json: Value = serde_json::from_str(text).unwrap();
-    let events = json["traceEvents"].as_array().unwrap().clone();
-    let mut threads: BTreeMap<(u64, u64), Vec<(u64, u64)>> = BTreeMap::new();
-    let mut named = BTreeSet::new();
-    let ns = |value: &Value| (value.as_f64().unwrap() * 1000.0).round() as u64;
-    for event in &events {
-        let pid = event["pid"].as_u64().unwrap();
-        assert!(pid > 0 && event["name"].is_string(), "{event}");
-        let tid = || event["tid"].as_u64().unwrap();
-        match event["ph"].as_str().unwrap() {
-            "M" => {
-                let thread = event.get("tid").and_then(Value::as_u64);
-                assert!(
-                    named.insert((event["name"].to_string(), pid, thread)),
-                    "named twice: {event}"
-                );
-            }
-            "X" => {
-                let (from, length) = (ns(&event["ts"]), ns(&event["dur"]));
-                assert!(event["cat"].is_string() && event["args"].is_object());
-                threads
-                    .entry((pid, tid()))
-                    .or_default()
-                    .push((from, from + length));
-            }
-            "b" | "e" => assert!(event["id"].is_u64() && event["cat"].is_string() && event["ts"].is_f64()),
-            "s" | "f" => assert!(event["id"].is_u64() && event["ts"].is_f64()),
-            "C" => assert!(event["args"]["value"].is_u64() && event["ts"].is_f64()),
-            other => panic!("phase {other}: {event}"),
-        }
-    }
-    for slices in threads.values_mut() {
-        slices.sort_unstable_by_key(|&(from, to)| (from, std::cmp::Reverse(to)));
-        let mut open: Vec<u64> = Vec::new();
-        for &(from, to) in slices.iter() {
-            open.retain(|&end| end > from);
-            assert!(
-                open.last().is_none_or(|&end| to <= end),
-                "{from}..{to} crosses another"
-            );
-            open.push(to);
-        }
-    }
-    let mut arrows: HashMap<u64, [Option<u64>; 2]> = HashMap::new();
-    for event in events
-        .iter()
-        .filter(|event| event["ph"] == "s" || event["ph"] == "f")
-    {
-        let (pid, tid, at) = (
-            event["pid"].as_u64().unwrap(),
-            event["tid"].as_u64().unwrap(),
-            ns(&event["ts"]),
-        );
-        let on = threads[&(pid, tid)]
-            .iter()
-            .any(|&(from, to)| from <= at && at <= to);
-        assert!(on, "an arrow without a slice: {event}");
-        let ends = arrows.entry(event["id"].as_u64().unwrap()).or_default();
-        let end = &mut ends[usize::from(event["ph"] == "f")];
-        assert!(end.replace(at).is_none(), "twice: {event}");
-    }
-    for (id, ends) in arrows {
-        let [Some(from), Some(to)] = ends else {
-            panic!("arrow {id} has one end")
-        };
-        assert!(from <= to, "arrow {id} goes back in time");
-    }
-    events
 }
 
 /// A message's two sides are joined by an arrow, and the receive waits for its sender.

@@ -62,6 +62,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("workload", "system::op", "operations are plain data that everyone may name"),
     ("workload", "network::message", "names of ranks: plain data"),
     ("workload", "scenario::units", "sizes and times as types"),
+    ("workload::generate", "scenario::suggest", "the nearest valid name of a model or device"),
     ("workload", "system::collective", "which algorithm a collective takes, and what it costs where it is modelled"),
     ("system", "network::message", "how messages are named and matched, on every transport"),
     ("system", "scenario::units", "operations print their size"),

@@ -11,7 +11,7 @@ fn every_format_gives_its_jobs() {
         1,u,v,8,32,1,COMPLETED,2020-04-01 00:00:10,2020-04-01 00:00:20,2020-04-01 01:00:20,3600,10\n";
     let acme = "job_id,user,node_num,gpu_num,cpu_num,type,state,submit_time,start_time,end_time,duration,queue\n\
         1,u,1,8,32,x,COMPLETED,2023-03-01 00:00:00+08:00,2023-03-01 00:01:00+08:00,2023-03-01 01:01:00+08:00,3600,60\n";
-    let tasks = "j1,worker,4,Terminated,1000.0,4600.0,600.0,29.3,50.0,V100\nj2,ps,1,Terminated,1000.0,,600.0,29.3,,CPU\n";
+    let tasks = "job_name,task_name,inst_num,status,start_time,end_time,plan_cpu,plan_mem,plan_gpu,gpu_type\nj1,worker,4,Terminated,1000.0,4600.0,600.0,29.3,50.0,V100\nj2,ps,1,Terminated,1000.0,,600.0,29.3,,CPU\n";
     let pods = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,deletion_time,scheduled_time\n\
         p,12000,16384,2,1000,,LS,Succeeded,0,3605,5\n";
     let rfold = "#job id,arrival time (sec),topology,shape,size,duration (sec)\n0,0,T3D_NT,104x1x1,104,3600.0\n1,9,T3D_T,4x4x8,128,1\n";

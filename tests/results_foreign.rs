@@ -129,6 +129,53 @@ fn osu_latency_bandwidth_and_barrier() {
 }
 
 #[test]
+fn osu_of_other_libraries_with_validation_and_message_rates() {
+    let text = "\
+# OSU MPI-CUDA Allreduce Latency Test v7.2
+# Datatype: MPI_INT.
+# Size       Avg Latency(us)        Validation
+1024                   20.50              Pass
+2048                   21.50              Fail
+
+# OSU MPI Multiple Bandwidth / Message Rate Test v7.4
+# [ pairs: 2 ] [ window size: 64 ]
+# Size                  MB/s        Messages/s
+1                       8.00        8000000.00
+
+# OSU MPI_Put latency Test v5.9
+# Window creation: MPI_Win_allocate
+# Size          Latency (us)
+8                       1.25
+";
+    let time = figures(text, Metric::Time);
+    assert_eq!(time[0], ("all-reduce".into(), "1024".into(), vec![20.5]));
+    assert_eq!(time[2], ("MPI_Put".into(), "8".into(), vec![1.25]));
+    let rate = figures(text, Metric::Algbw);
+    assert_eq!(rate.len(), 1, "{rate:?}");
+    assert_eq!(rate[0].2, [0.064]);
+}
+
+#[test]
+fn perftest_before_2024_wrote_no_json() {
+    // As printed by the formats of perftest 4.5 (Debian 12): nothing but the device is quoted.
+    let text = "{\ntest_info: {\ntest: RDMA_Write_BW_Test,\nDual_port: OFF,\nDevice: \"rxe0\",\nNumber_of_qps: 1,\n\
+                TX_depth : 128,\nMtu: 1024,\n},\nresults: {\nMsgSize: 65536,\nn_iterations: 5000,\nBW_peak: 97.78,\n\
+                BW_average: 97.78,\nMsgRate: 0.186500},\n}\n";
+    let rate = figures(text, Metric::Algbw);
+    assert_eq!(
+        (rate[0].0.as_str(), rate[0].1.as_str()),
+        ("RDMA_Write_BW_Test", "65536")
+    );
+    let latency = "{\ntest_info: {\ntest: Send_Latency_Test,\n},\nresults: {\nMsgSize: 2,\nn_iterations: 1000,\nt_min: 1.10,\n\
+                   t_max: 9.00,\nt_typical: 1.25,\nt_avg: 1.30,\npercentile_99.9: 5.00\n},\n}\n";
+    assert_eq!(figures(latency, Metric::Time)[0].2, [1.25]);
+    for end in 0..text.len() {
+        // However it was cut off: figures or an error.
+        let _ = read(&text[..end], Metric::Algbw);
+    }
+}
+
+#[test]
 fn perftest_finds_its_unit() {
     let object = |rate: f64, messages: f64| {
         format!(

@@ -380,3 +380,68 @@ fn a_browser_opens_it_without_a_request_and_without_complaint() {
     );
     assert!(dom.contains("id=\"machine-title\""), "it was read to its end");
 }
+
+/// Relative luminance of `#rgb` or `#rrggbb` (WCAG 2.2).
+fn luminance(colour: &str) -> f64 {
+    let digits = colour.trim_start_matches('#');
+    let wide = digits.len() == 6;
+    let channel = |place: usize| {
+        let text = if wide {
+            digits[2 * place..2 * place + 2].to_owned()
+        } else {
+            digits[place..=place].repeat(2)
+        };
+        let value = f64::from(u8::from_str_radix(&text, 16).expect("a colour")) / 255.0;
+        if value <= 0.040_45 {
+            value / 12.92
+        } else {
+            ((value + 0.055) / 1.055).powf(2.4)
+        }
+    };
+    0.2126 * channel(0) + 0.7152 * channel(1) + 0.0722 * channel(2)
+}
+
+/// Text needs a contrast of 4.5 to what it stands on, lines and marks 3 (WCAG 2.2, success criteria 1.4.3 and 1.4.11), in
+/// light and in dark.
+#[test]
+fn everything_can_be_told_from_what_it_stands_on() {
+    let css = include_str!("../src/report/html/page.css");
+    let colours: std::collections::BTreeMap<&str, [&str; 2]> = css
+        .split("--")
+        .filter_map(|rest| {
+            let (name, rest) = rest.split_once(":light-dark(")?;
+            let (light, dark) = rest.split_once(')')?.0.split_once(',')?;
+            Some((name, [light, dark]))
+        })
+        .collect();
+    let mut pairs: Vec<(String, String, f64)> = [
+        ("fg", "bg"),
+        ("soft", "bg"),
+        ("link", "bg"),
+        ("fg", "panel"),
+        ("soft", "panel"),
+        ("fg", "warn"),
+    ]
+    .map(|(text, ground)| (text.to_owned(), ground.to_owned(), 4.5))
+    .to_vec();
+    pairs.extend((0..8).map(|series| (format!("s{series}"), "bg".to_owned(), 3.0)));
+    for shade in 0..9 {
+        for scale in ["q", "d"] {
+            let strong = css.contains(&format!("text.{scale}{shade},"))
+                || css.contains(&format!("text.{scale}{shade}{{"));
+            let text = if strong { "on-strong" } else { "on-pale" };
+            pairs.push((text.to_owned(), format!("{scale}{shade}"), 4.5));
+        }
+    }
+    for (text, ground, least) in pairs {
+        for theme in 0..2 {
+            let of = |name: &str| luminance(colours[name][theme]) + 0.05;
+            let (a, b) = (of(&text), of(&ground));
+            let contrast = a.max(b) / a.min(b);
+            assert!(
+                contrast >= least,
+                "{text} on {ground}: {contrast:.2}, {least} is needed"
+            );
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! What people and programs see of a run: snapshots of the table and of the JSON object, live and
 //! from disk.
 
+mod chrome_trace;
 mod results_fixture;
 
 use std::path::Path;
 
-use genie::event::{Event, RankLoss, Status};
+use genie::event::{Event, MessageSeen, RankLoss, RankMessages, Status};
 use genie::report::live::{Live, Output};
 use genie::report::progress::Said;
 use genie::report::style::Style;
@@ -217,4 +218,100 @@ fn a_stored_run_has_a_timeline_of_every_iteration() {
     std::fs::remove_file(&file).expect("it is there");
     std::fs::create_dir(&file).expect("its place is free");
     assert_eq!(show().status.code(), Some(2), "a folder cannot be written");
+}
+
+/// Two channels; the second message of a pair waits while the first is under way.
+fn messages() -> Event {
+    let seen = |sent, peer, channel, tag, posted_ns, done_ns| MessageSeen {
+        iteration: 0,
+        sent,
+        peer,
+        channel,
+        communicator: 0,
+        tag,
+        bytes: 1 << 20,
+        posted_ns,
+        done_ns,
+    };
+    let sender = vec![
+        seen(true, 1, 0, 1, 1_000, Some(5_000)),
+        seen(true, 1, 0, 2, 2_000, Some(9_000)),
+        seen(true, 2, 1, 1, 2_500, Some(2_500)),
+    ];
+    let receiver = vec![
+        seen(false, 0, 0, 1, 500, Some(8_000)),
+        seen(false, 0, 0, 2, 8_000, Some(12_000)),
+    ];
+    let mut ranks = vec![RankMessages::default(); 4];
+    ranks[0].seen = sender;
+    ranks[0].left_out = 7;
+    ranks[1].seen = receiver;
+    ranks[2].seen = vec![seen(false, 0, 1, 1, 3_000, None)];
+    Event::MessagesSeen { op: 0, ranks }
+}
+
+#[test]
+fn messages_have_a_track_for_each_rank_and_channel_and_arrows_from_send_to_receive() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = made::plan();
+    let mut recorder = Recorder::start(folder.path(), made::run(plan.clone()));
+    let mut events = made::completed(&plan);
+    events.insert(1, messages());
+    events.iter().for_each(|event| recorder.record(event));
+    let table = std::fs::read_to_string(recorder.path().join("messages.csv")).expect("messages");
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(
+        lines[1..],
+        [
+            "0,0,0,1,0,0,1,1048576,1000,5000,500,8000",
+            "0,0,0,1,0,0,2,1048576,2000,9000,8000,12000",
+            "0,0,0,2,1,0,1,1048576,2500,2500,3000,",
+        ]
+    );
+    let file = folder.path().join("t.json");
+    let shown = std::process::Command::new(env!("CARGO_BIN_EXE_genie"))
+        .args(["export", "--format", "perfetto", "-o"])
+        .arg(&file)
+        .arg(recorder.path())
+        .output()
+        .expect("genie runs");
+    assert!(
+        shown.status.success(),
+        "{}",
+        String::from_utf8_lossy(&shown.stderr)
+    );
+    let text = std::fs::read_to_string(&file).expect("it is written");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(json["otherData"]["messages_left_out"], 7);
+    let events = chrome_trace::strict(&text);
+    let tracks: Vec<(u64, &str)> = events
+        .iter()
+        .filter(|event| event["name"] == "thread_name")
+        .filter_map(|event| Some((event["pid"].as_u64()?, event["args"]["name"].as_str()?)))
+        .filter(|(_, name)| name.starts_with("channel"))
+        .collect();
+    assert_eq!(
+        tracks,
+        [
+            (2, "channel 0 receives"),
+            (1, "channel 0 sends"),
+            (1, "channel 0 sends (2)"),
+            (1, "channel 1 sends"),
+            (3, "channel 1 receives"),
+        ]
+    );
+    let arrows = events
+        .iter()
+        .filter(|event| event["name"] == "message" && event["ph"] == "s");
+    assert_eq!(
+        arrows.count(),
+        2,
+        "the third had not arrived when the operation ended"
+    );
+    let under_way: Vec<u64> = events
+        .iter()
+        .filter(|event| event["name"] == "bytes under way")
+        .filter_map(|event| event["args"]["value"].as_u64())
+        .collect();
+    assert_eq!(under_way, [1 << 20, 2 << 20, 1 << 20, 0]);
 }

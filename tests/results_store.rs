@@ -345,6 +345,58 @@ fn a_folder_of_another_run_is_not_touched() {
     assert!(!kept.contains("\"second\""), "nor its manifest");
 }
 
+/// Killed while it made its folder, a run leaves none that cannot be read; the next one clears what is nobody's.
+#[test]
+fn a_run_appears_whole_and_half_made_ones_are_cleared() {
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let workshop = results.path().join(".store/new");
+    let (dead, fresh) = (
+        workshop.join("20261122-000000-dead0"),
+        workshop.join("20261122-000000-fresh"),
+    );
+    fs::create_dir_all(&dead).unwrap();
+    fs::create_dir_all(&fresh).unwrap();
+    let mut manifest = made::run(plan.clone()).manifest;
+    manifest.process.boot_id = "another".into();
+    fs::write(
+        dead.join("manifest.json"),
+        serde_json::to_string(&manifest).unwrap(),
+    )
+    .unwrap();
+    let recorder = Recorder::start(results.path(), made::run(plan.clone()));
+    assert_eq!(recorder.loss(), None);
+    assert!(!dead.exists(), "its process is gone");
+    assert!(fresh.exists(), "its maker may be at work");
+    for file in &recorder.run().manifest.files {
+        assert!(recorder.path().join(&file.name).exists(), "{}", file.name);
+    }
+    let listed = Store::new(results.path()).list().unwrap();
+    assert_eq!(listed.len(), 1);
+    fs::remove_dir(&fresh).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    Recorder::start(other.path(), made::run(plan));
+    assert_eq!(
+        fs::read_dir(other.path()).unwrap().count(),
+        1,
+        "nothing but the run is left"
+    );
+}
+
+#[test]
+fn what_is_pinned_after_it_was_chosen_stays() {
+    use genie::results::store::{labels, retention};
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let recorder = record(results.path(), made::run(plan.clone()), &made::completed(&plan));
+    let (store, id) = (Store::new(results.path()), &recorder.run().manifest.run_id);
+    labels::pin(results.path(), id).unwrap();
+    let error = retention::delete(&store, id).unwrap_err();
+    assert!(error.to_string().contains("pinned"), "{error}");
+    assert!(store.open(id.as_str()).is_ok());
+    labels::unpin(results.path(), id).unwrap();
+    retention::delete(&store, id).unwrap();
+    assert!(store.list().unwrap().is_empty());
+}
+
 #[test]
 fn a_folder_that_vanishes() {
     let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use run_support::{Genie, Value, repository, stage, table, texts};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "events.jsonl",
     "iterations.csv",
     "links.csv",
     "manifest.json",
+    "messages.csv",
     "ops.csv",
     "ranks.csv",
     "scenario.toml",

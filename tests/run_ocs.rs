@@ -13,13 +13,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const GENIE: &str = env!("CARGO_BIN_EXE_genie");
-const DIALECTS: [&str; 6] = [
+const DIALECTS: [&str; 7] = [
     "scpi",
     "tl1-polatis",
     "tl1-calient",
     "restconf",
     "netconf",
     "sonic",
+    "gnmi",
 ];
 
 /// An imitation; ended with the test.

@@ -6,7 +6,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use genie_drivers::ocs::codec::{http, netconf, scpi, shell, tl1};
+use genie_drivers::ocs::codec::gnmi::{self, GetResponse, SetRequest};
+use genie_drivers::ocs::codec::http2::{self, Connection};
+use genie_drivers::ocs::codec::{hpack, http, netconf, scpi, shell, tl1};
 use genie_drivers::ocs::{self, Dialect, Endpoint, Size};
 use genie_emu::ocs::{Options, Server, Settle, Trouble};
 use proptest::prelude::*;
@@ -63,13 +65,34 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
     ]);
     let part = prop_oneof![
         6 => words.prop_map(|word| word.as_bytes().to_vec()),
+        2 => frame(),
         1 => prop::collection::vec(any::<u8>(), 0..12),
     ];
     prop::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
 }
 
+/// A frame of HTTP/2 of any kind, well formed in its head.
+fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let payload = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..40),
+        Just(hpack::encode(&[
+            (":path".into(), "/gnmi.gNMI/Set".into()),
+            ("grpc-status".into(), "0".into())
+        ])),
+        Just(gnmi::pack(&GetResponse::default())),
+        Just(vec![0, 0, 0, 0, 4, 0x22, 2, 0x1a, 0]),
+    ];
+    (0u8..11, any::<u8>(), 0u32..6, payload).prop_map(|(kind, flags, stream, payload)| {
+        let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        bytes.extend([kind, flags]);
+        bytes.extend(stream.to_be_bytes());
+        bytes.extend(payload);
+        bytes
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(2000), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn codecs_take_whole_messages_or_say_why_not(bytes in hostile()) {
@@ -88,6 +111,19 @@ proptest! {
         }
         for framing in [netconf::Framing::Mark, netconf::Framing::Chunks] {
             lengths.extend(netconf::unframe(framing, &bytes).ok().flatten().map(|(_, length)| length));
+        }
+        let _ = hpack::decode(&bytes);
+        let _ = gnmi::unpack::<SetRequest>(&bytes);
+        for mut end in [Connection::client(), Connection::server()] {
+            let mut rest = &bytes[http2::begin(&bytes).unwrap_or(0)..];
+            while let Ok(Some((frame, length))) = http2::frame(rest) {
+                rest = &rest[length..];
+                if end.handle(frame).is_err() {
+                    break;
+                }
+            }
+            // What is said in answer is bounded by what was heard.
+            prop_assert!(end.take().len() <= 200 + 5 * bytes.len());
         }
         for length in lengths {
             prop_assert!(length > 0 && length <= bytes.len());

@@ -32,8 +32,8 @@ enum BackendName {
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Prefix of the Chakra traces: `<prefix>.<rank>.et`.
-    #[arg(long, value_name = "PREFIX")]
-    workload_configuration: PathBuf,
+    #[arg(long, value_name = "PREFIX", required_unless_present = "job_configuration")]
+    workload_configuration: Option<PathBuf>,
     /// System file (JSON).
     #[arg(long, value_name = "FILE")]
     system_configuration: PathBuf,
@@ -73,9 +73,22 @@ pub struct Args {
     /// Refuse what ASTRA-sim would do silently wrong or not at all, instead of warning.
     #[arg(long)]
     strict: bool,
+    /// Several jobs on one network (JSON), each with its own traces and NPUs (genie's own).
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["workload_configuration", "strict", "explain", "records", "timeline"]
+    )]
+    job_configuration: Option<PathBuf>,
+    /// NPUs that are not like the others (JSON): stragglers, other devices (genie's own).
+    #[arg(long, value_name = "FILE", conflicts_with = "strict")]
+    npu_configuration: Option<PathBuf>,
     /// Carry out collectives that ASTRA-sim refuses, and broadcasts with messages (genie's own).
     #[arg(long, conflicts_with = "strict")]
     extended: bool,
+    /// Simulate every NPU, even where all do the same and one could stand for all; the answer is the same.
+    #[arg(long)]
+    no_symmetry: bool,
     /// Say now and then how far the simulation is, on stderr.
     #[arg(long)]
     progress: bool,
@@ -172,7 +185,9 @@ fn play(inputs: Inputs, args: &Args) -> Result<(Outcome, Option<Explanation>), S
 fn options(args: &Args) -> Options {
     let groups = Some(args.comm_group_configuration.clone());
     Options {
-        workload: args.workload_configuration.clone(),
+        workload: args.workload_configuration.clone().unwrap_or_default(),
+        jobs: args.job_configuration.clone(),
+        npus: args.npu_configuration.clone(),
         system: args.system_configuration.clone(),
         network: args.network_configuration.clone(),
         memory: args.remote_memory_configuration.clone(),
@@ -185,6 +200,7 @@ fn options(args: &Args) -> Options {
         injection_scale: args.injection_scale,
         rendezvous: args.rendezvous_protocol,
         extended: args.extended,
+        symmetry: !args.no_symmetry,
     }
 }
 
@@ -192,6 +208,10 @@ fn options(args: &Args) -> Options {
 fn flags_without_effect(args: &Args) -> Vec<String> {
     let groups = args.comm_group_configuration.to_string_lossy();
     let given = [
+        (
+            args.job_configuration.is_some() && groups != "empty",
+            "--comm-group-configuration has no effect: each job has its own `comm-groups`",
+        ),
         (
             args.compute_scale != 1.0,
             "--compute-scale has no effect (as in ASTRA-sim)",

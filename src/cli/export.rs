@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::show::ShowArgs;
-use crate::results::store::archive::{self, ArchiveError};
+use crate::results::store::archive;
 use crate::results::store::columnar;
 use crate::results::{RunId, Store};
 use crate::testbed::exit;
@@ -14,9 +13,9 @@ pub struct ExportArgs {
     /// Runs: ids or their beginnings, tags, `latest`, `latest~N`; repetitions go together.
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<String>,
-    /// The file to make; the folder, for Parquet.
+    /// The file to make; the folder, for Parquet. Named after the first run if not given.
     #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
+    output: Option<PathBuf>,
     /// As what.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -48,19 +47,40 @@ pub struct ImportArgs {
     results: PathBuf,
 }
 
-/// Exports.
+/// Exports; says what was made.
 pub fn export(args: &ExportArgs) -> i32 {
     let store = Store::new(&args.results);
     if args.format == Format::Perfetto {
-        return timeline(args);
+        return timeline(args, &store);
     }
     let ids = match super::ids(&store, &args.runs) {
         Ok(ids) => ids,
         Err(code) => return code,
     };
+    let output = args.format.output(args.output.as_ref(), &ids[0]);
     match args.format {
-        Format::Parquet => columns(&store, &ids, &args.output),
-        _ => super::told(archive::export(&store, &ids, &args.output), ArchiveError::help),
+        Format::Parquet => columns(&store, &ids, &output),
+        _ => match archive::export(&store, &ids, &output) {
+            Ok(()) => made(&output),
+            Err(error) => super::refused(&error, error.help()),
+        },
+    }
+}
+
+fn made(file: &Path) -> i32 {
+    super::print(&format!("{}\n", file.display()));
+    exit::OK
+}
+
+impl Format {
+    /// Where to, if that is not said.
+    fn output(self, said: Option<&PathBuf>, first: &RunId) -> PathBuf {
+        let name = match self {
+            Format::Zip => format!("{first}.zip"),
+            Format::Parquet => format!("{first}-parquet"),
+            Format::Perfetto => format!("{first}.perfetto.json"),
+        };
+        said.cloned().unwrap_or_else(|| name.into())
     }
 }
 
@@ -81,18 +101,20 @@ fn columns(store: &Store, ids: &[RunId], folder: &Path) -> i32 {
 }
 
 /// The same as `genie show RUN --timeline`.
-fn timeline(args: &ExportArgs) -> i32 {
-    match args.runs.as_slice() {
-        [run] => super::show::run(&ShowArgs {
-            run: run.clone(),
-            results: args.results.clone(),
-            json: false,
-            timeline: Some(args.output.clone()),
-        }),
-        _ => {
-            super::complain("a timeline is of one run\nhelp: name one, for each a file of its own");
-            exit::USAGE
+fn timeline(args: &ExportArgs, store: &Store) -> i32 {
+    let [run] = args.runs.as_slice() else {
+        super::complain("a timeline is of one run\nhelp: name one, for each a file of its own");
+        return exit::USAGE;
+    };
+    match store.open(run) {
+        Ok((folder, run)) => {
+            let output = args.format.output(args.output.as_ref(), &run.manifest.run_id);
+            match super::show::write_timeline(&folder, &run, &output) {
+                exit::OK => made(&output),
+                code => code,
+            }
         }
+        Err(error) => super::refused(&error, &error.help()),
     }
 }
 

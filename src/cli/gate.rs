@@ -50,14 +50,22 @@ enum GateError {
     Baseline { path: PathBuf, source: BaselineError },
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("there is no baseline {}", path.display())]
+    NoBaseline { path: PathBuf },
 }
 
 impl GateError {
     fn help(&self) -> String {
         match self {
+            GateError::NoBaseline { path } => match nearest(path) {
+                Some(name) => {
+                    format!("the nearest is `{name}`; `genie gate RUN --pin` makes a baseline of a run")
+                }
+                None => "`genie gate RUN --pin` makes a baseline of a run".into(),
+            },
             GateError::Store(error) => error.help(),
             GateError::Baseline { .. } => "docs/comparing.md says what a baseline holds".into(),
-            GateError::Io { .. } => "`genie gate RUN --pin` makes a baseline of a run".into(),
+            GateError::Io { .. } => "look at permissions and free space".into(),
         }
     }
 }
@@ -107,7 +115,7 @@ fn gate(args: &Args) -> Result<i32, GateError> {
     });
     if let Some(path) = &args.junit {
         let xml = report::gate::junit(&judgement);
-        fs::write(path, xml).map_err(|source| failed(path, source))?;
+        durable::output(path, &xml).map_err(|source| failed(path, source))?;
     }
     summary(&report::gate::markdown(&judgement))?;
     Ok(code(judgement.verdict))
@@ -158,6 +166,19 @@ fn measure(args: &Args) -> Result<(Measured, PathBuf), GateError> {
     Ok((measured, path))
 }
 
+/// The baseline beside a path that is called most like it.
+fn nearest(path: &Path) -> Option<String> {
+    let wanted = path.file_stem()?.to_string_lossy().into_owned();
+    let entries = fs::read_dir(path.parent()?)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
+    let baselines = entries.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    let names = baselines.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    let like = |name: &String| strsim::jaro_winkler(&wanted, name);
+    names.max_by(|a, b| like(a).total_cmp(&like(b)))
+}
+
 /// A scenario's name as that of a file: runs may come from anywhere.
 fn plain(scenario: &str) -> String {
     let plain = |c: char| {
@@ -171,7 +192,12 @@ fn plain(scenario: &str) -> String {
 }
 
 fn read(path: &Path) -> Result<Baseline, GateError> {
-    let length = fs::metadata(path).map_err(|source| failed(path, source))?.len();
+    let length = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(GateError::NoBaseline { path: path.into() });
+        }
+        data => data.map_err(|source| failed(path, source))?.len(),
+    };
     if length > LONGEST {
         return Err(failed(path, io::Error::other("is too long for a baseline")));
     }

@@ -1,12 +1,13 @@
 //! Flags of `genie astra` that say what the time went to, and the files that they ask for. Files are
 //! written while the simulation runs: what was seen is not kept.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::report::insight::records;
 use crate::report::insight::timeline::Timeline;
+use crate::results::durable::Output;
 use crate::testbed::model::Simulation;
 use crate::testbed::model::insight::{Seen, WatchOptions};
 
@@ -44,15 +45,15 @@ impl InsightArgs {
 #[derive(Debug)]
 struct Sink {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: Output,
 }
 
 impl Sink {
     fn create(path: &Path) -> Result<Self, String> {
-        let file = File::create(path).map_err(|error| unwritable(path, &error))?;
+        let file = Output::create(path).map_err(|error| unwritable(path, &error))?;
         Ok(Sink {
             path: path.into(),
-            file: BufWriter::new(file),
+            file,
         })
     }
 
@@ -67,8 +68,8 @@ impl Sink {
         written.map_err(|error| unwritable(&self.path, &error))
     }
 
-    fn finish(mut self) -> Result<(), String> {
-        self.file.flush().map_err(|error| unwritable(&self.path, &error))
+    fn finish(self) -> Result<(), String> {
+        self.file.finish().map_err(|error| unwritable(&self.path, &error))
     }
 }
 

@@ -1,11 +1,13 @@
 //! `genie man`: manual pages, made from the same descriptions as `--help`.
 
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
+use crate::results::durable::Output;
 use crate::testbed::exit;
 
 /// Arguments of `genie man`.
@@ -74,7 +76,9 @@ fn write(dir: &Path, genie: &Command) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     for command in std::iter::once(genie).chain(shown(genie)) {
         let name = command.get_display_name().unwrap_or("genie");
-        fs::write(dir.join(format!("{name}.1")), page(command)?)?;
+        let mut file = Output::create(&dir.join(format!("{name}.1")))?;
+        file.write_all(&page(command)?)?;
+        file.finish()?;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `genie run FILE` of a scenario with a `[placement]`: replays it in virtual time and prints the comparison.
+//! `genie run FILE` of a scenario with a `[placement]`: replays it in virtual time and prints the comparison;
+//! `genie plan FILE` says what that would be.
 
 use std::io::Read;
 
@@ -13,25 +14,13 @@ use crate::testbed::exit;
 const MAX_TRACE_BYTES: u64 = 1 << 30;
 
 /// Replays the study; gives the exit code.
-pub fn run(loaded: &Loaded, mut study: Study, json: bool) -> i32 {
-    let section = loaded.scenario.placement.as_ref();
-    if let Some(trace) = section.and_then(|section| section.trace.as_ref()) {
-        let most = section.map_or(0, |section| section.jobs as usize);
-        match rows(trace) {
-            Ok(rows) => study.source = Source::Trace(rows, most),
-            Err(error) => {
-                super::complain(&error);
-                return exit::USAGE;
-            }
-        }
-    }
+pub fn run(loaded: &Loaded, study: Study, json: bool) -> i32 {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let report = match study::run(&study, threads) {
+    let done = with_trace(loaded, study)
+        .and_then(|study| study::run(&study, threads).map_err(|error| error.to_string()));
+    let report = match done {
         Ok(report) => report,
-        Err(error) => {
-            super::complain(&error.to_string());
-            return exit::USAGE;
-        }
+        Err(error) => return wrong(&error),
     };
     match json {
         true => super::print(&report::placement::json(&loaded.scenario.name, &report)),
@@ -44,6 +33,39 @@ pub fn run(loaded: &Loaded, mut study: Study, json: bool) -> i32 {
             exit::WRONG_DATA
         }
     }
+}
+
+/// Prints what would be replayed; gives the exit code.
+pub fn plan(loaded: &Loaded, study: Study, json: bool) -> i32 {
+    let done = with_trace(loaded, study).and_then(|study| {
+        let outlook = study::outlook(&study).map_err(|error| error.to_string())?;
+        Ok((study, outlook))
+    });
+    let (study, outlook) = match done {
+        Ok(done) => done,
+        Err(error) => return wrong(&error),
+    };
+    let name = &loaded.scenario.name;
+    match json {
+        true => super::print(&report::placement_plan::json(name, &study, &outlook)),
+        false => super::print(&report::placement_plan::text(name, &study, &outlook)),
+    }
+    exit::OK
+}
+
+fn wrong(error: &str) -> i32 {
+    super::complain(error);
+    exit::USAGE
+}
+
+/// The study with the jobs of its trace, if it has one.
+fn with_trace(loaded: &Loaded, study: Study) -> Result<Study, String> {
+    let section = loaded.scenario.placement.as_ref();
+    let Some((section, trace)) = section.and_then(|section| Some((section, section.trace.as_ref()?))) else {
+        return Ok(study);
+    };
+    let source = Source::Trace(rows(trace)?, section.jobs as usize);
+    Ok(Study { source, ..study })
 }
 
 fn rows(trace: &Trace) -> Result<trace::Rows, String> {

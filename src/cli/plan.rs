@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::plan::{FabricKind, Link, Node, NodeKind, OpPlan, Plan, TracePlan};
 use crate::scenario::units::Bytes;
 use crate::scenario::{self, planner};
@@ -29,15 +30,26 @@ pub struct Args {
 
 /// Prints the plan; 0, or 2 if the scenario is wrong.
 pub fn run(args: Args) -> i32 {
-    match scenario::load(&args.file, &args.sets).and_then(|loaded| planner::build(&loaded)) {
+    let loaded = match scenario::load(&args.file, &args.sets) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => return wrong(&diagnostics),
+    };
+    match planner::placement::study(&loaded) {
+        Ok(Some(study)) => return super::placement::plan(&loaded, study, args.json),
+        Ok(None) => {}
+        Err(diagnostics) => return wrong(&diagnostics),
+    }
+    match planner::build(&loaded) {
         Ok(plan) if args.json => super::print(&(json(&plan) + "\n")),
         Ok(plan) => super::print(&text(&plan)),
-        Err(diagnostics) => {
-            super::check::complain(&diagnostics);
-            return 2;
-        }
+        Err(diagnostics) => return wrong(&diagnostics),
     }
     0
+}
+
+fn wrong(diagnostics: &Diagnostics) -> i32 {
+    super::check::complain(diagnostics);
+    2
 }
 
 /// The plan as one JSON object, with `expected_duration_s`, real seconds.

@@ -38,6 +38,12 @@ pub fn run(args: &RunsArgs) -> Result<(), StoreError> {
         false => list::table(&mut out, &list, Style::of_stdout()),
     };
     let _ = out.flush();
+    if list.entries.is_empty() && !args.json {
+        super::print_error(&format!(
+            "there are no runs in {}: `genie run FILE` makes one; give another results folder with --results DIR\n",
+            args.results.display()
+        ));
+    }
     Ok(())
 }
 

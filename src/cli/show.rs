@@ -1,14 +1,14 @@
 //! `genie show`: the report of a stored run, the same as `genie run` printed.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::report::played::Timeline;
 use crate::report::style::Style;
 use crate::report::{json, terminal};
+use crate::results::durable::Output;
 use crate::results::store::StoreError;
-use crate::results::{Run, Store, iterations, links, nodes};
+use crate::results::{Run, Store, iterations, links, messages, nodes};
 use crate::testbed::exit;
 
 /// Shows a stored run.
@@ -39,29 +39,13 @@ pub fn run(args: &ShowArgs) -> i32 {
     }
 }
 
-/// Writes the timeline of a run, a piece at a time.
-fn write_timeline(folder: &Path, run: &Run, file: &Path) -> i32 {
-    let written = File::create(file).and_then(|created| {
-        let (mut out, mut timeline) = (BufWriter::new(created), Timeline::new(run));
-        let (mut found, mut failed) = (Vec::new(), None);
-        iterations::each(folder, run, &mut found, |iteration| {
-            timeline.show(iteration);
-            let wrote = out.write_all(timeline.take().as_bytes());
-            failed = failed.take().or(wrote.err());
-        });
-        nodes::each(folder, run, &mut found, |node| {
-            timeline.show_node(&node);
-            let wrote = out.write_all(timeline.take().as_bytes());
-            failed = failed.take().or(wrote.err());
-        });
-        let links = links::read(folder, run, &mut found);
-        for damage in found {
-            super::print_error(&format!("warning: {damage}\n"));
-        }
-        failed.map_or(Ok(()), Err)?;
-        out.write_all(timeline.finish(&links).as_bytes())?;
-        out.flush()
-    });
+/// Writes the timeline of a run, a piece at a time; gives the exit code.
+pub fn write_timeline(folder: &Path, run: &Run, file: &Path) -> i32 {
+    let mut found = Vec::new();
+    let written = Output::create(file).and_then(|out| timeline(folder, run, out, &mut found));
+    for damage in found {
+        super::print_error(&format!("warning: {damage}\n"));
+    }
     match written {
         Ok(()) => exit::OK,
         Err(error) => {
@@ -69,6 +53,25 @@ fn write_timeline(folder: &Path, run: &Run, file: &Path) -> i32 {
             exit::USAGE
         }
     }
+}
+
+fn timeline(folder: &Path, run: &Run, mut out: Output, found: &mut Vec<String>) -> io::Result<()> {
+    let (mut timeline, mut failed) = (Timeline::new(run), None);
+    iterations::each(folder, run, found, |iteration| {
+        timeline.show(iteration);
+        let wrote = out.write_all(timeline.take().as_bytes());
+        failed = failed.take().or(wrote.err());
+    });
+    nodes::each(folder, run, found, |node| {
+        timeline.show_node(&node);
+        let wrote = out.write_all(timeline.take().as_bytes());
+        failed = failed.take().or(wrote.err());
+    });
+    messages::each(folder, run, found, |message| timeline.keep_message(message));
+    let links = links::read(folder, run, found);
+    failed.map_or(Ok(()), Err)?;
+    out.write_all(timeline.finish(&links).as_bytes())?;
+    out.finish()
 }
 
 fn show(args: &ShowArgs) -> Result<(), StoreError> {

@@ -49,6 +49,12 @@ impl Fields {
     }
 }
 
+/// Which key of `known` an unknown one may have been meant to be.
+fn meant(entry: &Entry, known: &[&str]) -> Option<String> {
+    let nearest = suggest::nearest(&entry.key, known.iter().copied())?;
+    Some(format!("did you mean `{nearest}`?"))
+}
+
 impl Reader {
     /// Parses `text` by `parse`; `name` is what the user calls the file.
     pub fn open(
@@ -136,10 +142,18 @@ impl Reader {
     /// Says which keys are left: unknown ones, with the nearest of `known`.
     pub fn unknown(&mut self, fields: Fields, known: &[&str]) {
         for entry in fields.rest() {
-            let help = suggest::nearest(&entry.key, known.iter().copied());
-            let help = help.map(|name| format!("did you mean `{name}`?"));
             let message = format!("unknown key `{}` has no effect", entry.key);
+            let help = meant(&entry, known);
             self.notice(NoticeKind::Unknown, &entry.span, message, help);
+        }
+    }
+
+    /// Refuses the keys that are left, in a format of genie's own.
+    pub fn refuse(&mut self, fields: Fields, known: &[&str]) {
+        for entry in fields.rest() {
+            let wrong = Diagnostic::new(format!("unknown key `{}`", entry.key.escape_debug()));
+            let help = meant(&entry, known);
+            self.wrong(wrong.at(entry.span, "").maybe_help(help));
         }
     }
 

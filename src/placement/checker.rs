@@ -4,15 +4,13 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::circuit::CrossConnect;
-use super::shape::{Closing, Shape};
+use super::shape::Shape;
 
 /// A job as it claims to be placed.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
     /// What it asked for.
     pub shape: Shape,
-    /// Which of its axes must be rings.
-    pub closing: Closing,
     /// The machine's nodes by node of the job, first axis fastest.
     pub nodes: &'a [u32],
     /// Its circuits.
@@ -62,6 +60,8 @@ pub struct Ledger {
     dark: BTreeSet<(u32, u32)>,
     /// On a fixed torus: all circuits that stand.
     standing: Option<HashSet<CrossConnect>>,
+    /// There: the length of its axes, if they are equal.
+    around: Option<u32>,
 }
 
 impl Ledger {
@@ -76,6 +76,7 @@ impl Ledger {
             ports: HashSet::new(),
             dark: dark.into_iter().collect(),
             standing: None,
+            around: None,
         }
     }
 
@@ -98,7 +99,17 @@ impl Ledger {
             }
         }
         self.standing = Some(all);
+        self.around = Some(grid[0] * self.side).filter(|_| grid.iter().all(|cubes| *cubes == grid[0]));
         self
+    }
+
+    /// Whether an axis of a job must be a ring: with circuits of its own if it is made of whole cubes, on a fixed torus
+    /// if it goes all the way round (whichever way it is turned, so only where all axes are equal).
+    fn closes(&self, length: u32) -> bool {
+        match self.standing {
+            None => length.is_multiple_of(self.side),
+            Some(_) => Some(length) == self.around,
+        }
     }
 
     /// Verifies a placement beside those that were admitted, and notes what it uses.
@@ -194,7 +205,7 @@ impl Ledger {
         for number in 0..a * b * c {
             let at = [number % a, number / a % b, number / a / b];
             for axis in 0..3 {
-                let Some(next) = ahead(claim, at, axis) else {
+                let Some(next) = self.ahead(&claim.shape, at, axis) else {
                     continue;
                 };
                 let (x, y) = (node(at), node(next));
@@ -214,34 +225,29 @@ impl Ledger {
         let apart: u32 = p.iter().zip(&q).map(|(p, q)| p.abs_diff(*q)).sum();
         x / cube == y / cube && apart == 1
     }
-}
 
-/// The neighbour that a node of a job must have along an axis, round the ring where it closes.
-fn ahead(claim: &Claim<'_>, mut at: [u32; 3], axis: usize) -> Option<[u32; 3]> {
-    let dims = claim.shape.dims;
-    let length = dims[axis];
-    if at[axis] + 1 < length {
-        at[axis] += 1;
-        return Some(at);
-    }
-    let closed = match claim.closing {
-        Closing::Multiple(side) => length.is_multiple_of(side),
-        Closing::Exactly(whole) => length == whole,
-        Closing::Never => false,
-    };
-    if !closed {
-        return None;
-    }
-    at[axis] = 0;
-    let shortest = dims.into_iter().min()?;
-    if claim.shape.twisted && length == shortest {
-        for (x, d) in at.iter_mut().zip(dims) {
-            *x = if d == 2 * shortest {
-                (*x + shortest) % d
-            } else {
-                *x
-            };
+    /// The neighbour that a node of a job must have along an axis, round the ring where it closes.
+    fn ahead(&self, shape: &Shape, mut at: [u32; 3], axis: usize) -> Option<[u32; 3]> {
+        let dims = shape.dims;
+        let length = dims[axis];
+        if at[axis] + 1 < length {
+            at[axis] += 1;
+            return Some(at);
         }
+        if !self.closes(length) {
+            return None;
+        }
+        at[axis] = 0;
+        let shortest = dims.into_iter().min()?;
+        if shape.twisted && length == shortest {
+            for (x, d) in at.iter_mut().zip(dims) {
+                *x = if d == 2 * shortest {
+                    (*x + shortest) % d
+                } else {
+                    *x
+                };
+            }
+        }
+        Some(at)
     }
-    Some(at)
 }

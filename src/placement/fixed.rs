@@ -1,6 +1,7 @@
 //! Boxes on a torus whose circuits stand still: the first free one, with wrap-around, by rows of bits.
 
 use super::circuit::CrossConnect;
+use super::fold::Fold;
 use super::grid::Grid;
 use super::machine::Machine;
 use super::shape::Dims;
@@ -10,66 +11,103 @@ use super::state::State;
 /// Longest axis of a fixed torus: a row is one word.
 pub const MAX_ROW: u32 = 64;
 
-/// Nodes of the machine by node of the first free box, rows of the box being turned as need be; with
-/// `ports`, only one whose links all have light. `links` are those that the box must have.
-pub fn find(state: &State<'_>, dims: Dims, links: &Grid, map: &[u32], ports: bool) -> Option<Vec<u32>> {
-    let torus = state.machine.torus();
-    let rows = rows(state);
-    for turn in turns(dims) {
-        let mut turned = [1; 3];
-        (0..3).for_each(|axis| turned[turn[axis]] = dims[axis]);
-        if (0..3).any(|axis| turned[axis] > torus[axis]) {
-            continue;
-        }
-        let starts = starts(&rows, torus, turned);
-        let place = |start: Dims| nodes(state.machine, start, dims, turn, map);
-        if !(ports && state.machine.has_dead_ports()) {
-            if let Some(start) = first(&starts, torus).next() {
-                return Some(place(start));
-            }
-            continue;
-        }
-        let lit = |nodes: &Vec<u32>| {
-            circuits(state.machine, links, nodes)
-                .iter()
-                .all(|c| state.machine.alive(c.switch, c.north) && state.machine.alive(c.switch, c.south))
-        };
-        if let Some(nodes) = first(&starts, torus).map(place).find(lit) {
-            return Some(nodes);
-        }
-    }
-    None
+/// The free nodes of a fixed torus, a word for each row along x.
+pub struct Rows<'s, 'm> {
+    state: &'s State<'m>,
+    rows: Vec<u64>,
 }
 
-/// Free nodes, a word for each row along x.
-fn rows(state: &State<'_>) -> Vec<u64> {
-    let [a, b, c] = state.machine.torus();
-    let mut rows = vec![0; (b * c) as usize];
-    for (number, row) in rows.iter_mut().enumerate() {
-        let (y, z) = (number as u32 % b, number as u32 / b);
-        for x in 0..a {
-            *row |= u64::from(state.is_free(state.machine.node_at([x, y, z]))) << x;
+/// What is looked for: a box, how the job lies in it, and the links that the job must have.
+pub struct Wanted<'a> {
+    /// The box.
+    pub fold: &'a Fold,
+    /// The job's links.
+    pub links: &'a Grid,
+    /// Whether all of them must have light.
+    pub ports: bool,
+}
+
+impl<'s, 'm> Rows<'s, 'm> {
+    /// Those of a state.
+    pub fn of(state: &'s State<'m>) -> Self {
+        let (machine, side) = (state.machine, state.machine.side);
+        let [cubes, b, c] = [machine.grid[0], machine.torus()[1], machine.torus()[2]];
+        let mut rows = Vec::with_capacity((b * c) as usize);
+        for z in 0..c {
+            for y in 0..b {
+                let cube = cubes * (y / side + machine.grid[1] * (z / side));
+                let row = y % side + side * (z % side);
+                let part = |n: u32| state.row(cube + n, row) << (n * side);
+                rows.push((0..cubes).map(part).fold(0, |all, part| all | part));
+            }
         }
+        Rows { state, rows }
     }
-    rows
+
+    /// Nodes of the machine by node of the job, in the first free box, turned as need be.
+    pub fn find(&self, wanted: &Wanted<'_>) -> Option<Vec<u32>> {
+        let machine = self.state.machine;
+        let (torus, dims) = (machine.torus(), wanted.fold.dims);
+        for turn in turns(dims) {
+            let mut turned = [1; 3];
+            (0..3).for_each(|axis| turned[turn[axis]] = dims[axis]);
+            if (0..3).any(|axis| turned[axis] > torus[axis]) {
+                continue;
+            }
+            let starts = starts(&self.rows, torus, turned);
+            let mut places = first(&starts, torus).peekable();
+            if places.peek().is_none() {
+                continue;
+            }
+            let map = wanted.fold.map();
+            let mut found = places.map(|start| nodes(machine, start, dims, turn, &map));
+            let lit = |nodes: &Vec<u32>| {
+                let circuits = circuits(machine, wanted.links, nodes);
+                let alive =
+                    |c: &CrossConnect| machine.alive(c.switch, c.north) && machine.alive(c.switch, c.south);
+                circuits.iter().all(alive)
+            };
+            let nodes = match wanted.ports && machine.has_dead_ports() {
+                true => found.find(lit),
+                false => found.next(),
+            };
+            if nodes.is_some() {
+                return nodes;
+            }
+        }
+        None
+    }
 }
 
 /// Where boxes may begin: rows of bits again, thinned along each axis.
 fn starts(rows: &[u64], [a, b, c]: Dims, dims: Dims) -> Vec<u64> {
-    let all = if a == 64 { u64::MAX } else { (1 << a) - 1 };
+    let whole = if a == 64 { u64::MAX } else { (1 << a) - 1 };
     let turn = |row: u64, by: u32| match by % a {
         0 => row,
-        by => (row >> by | row << (a - by)) & all,
+        by => (row >> by | row << (a - by)) & whole,
     };
-    let thin = |row: &u64| (1..dims[0]).fold(*row, |left, by| left & turn(*row, by));
+    let thin = |row: &u64| match *row {
+        0 => 0,
+        row => (1..dims[0]).fold(row, |left, by| left & turn(row, by)),
+    };
     let along_x: Vec<u64> = rows.iter().map(thin).collect();
     let at = |y: u32, z: u32| (y % b + b * (z % c)) as usize;
     let grid = || (0..c).flat_map(|z| (0..b).map(move |y| (y, z)));
+    // What is empty stays empty.
+    let all = |of: &[u64], next: &dyn Fn(u32) -> usize, count: u32| {
+        let mut left = of[next(0)];
+        let mut by = 1;
+        while left != 0 && by < count {
+            left &= of[next(by)];
+            by += 1;
+        }
+        left
+    };
     let along_y: Vec<u64> = grid()
-        .map(|(y, z)| (0..dims[1]).fold(u64::MAX, |left, by| left & along_x[at(y + by, z)]))
+        .map(|(y, z)| all(&along_x, &|by| at(y + by, z), dims[1]))
         .collect();
     grid()
-        .map(|(y, z)| (0..dims[2]).fold(u64::MAX, |left, by| left & along_y[at(y, z + by)]))
+        .map(|(y, z)| all(&along_y, &|by| at(y, z + by), dims[2]))
         .collect()
 }
 

@@ -1,16 +1,17 @@
 //! Folding: other boxes in which a job's links are all one hop long. An axis becomes a cycle through two
 //! or three axes; two axes of 2 become one ring of 4. Every fold is tested link by link before it is given.
 
-use super::grid::{Grid, is_embedding};
+use super::grid::is_embedding;
 use super::shape::{Closing, Dims, Shape};
 
-/// A box that holds a job, and where in it each of the job's nodes is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A box that holds a job, and how the job lies in it.
+#[derive(Debug, Clone)]
 pub struct Fold {
     /// The box.
     pub dims: Dims,
-    /// By node of the job: node of the box.
-    pub map: Vec<u32>,
+    job: Dims,
+    /// `None`: as it is.
+    plan: Option<Plan>,
 }
 
 /// Most folds of one shape that are tried.
@@ -20,7 +21,18 @@ const MOST: usize = 24;
 pub fn unfolded(shape: &Shape) -> Fold {
     Fold {
         dims: shape.dims,
-        map: (0..shape.size() as u32).collect(),
+        job: shape.dims,
+        plan: None,
+    }
+}
+
+impl Fold {
+    /// By node of the job: node of the box.
+    pub fn map(&self) -> Vec<u32> {
+        match &self.plan {
+            None => (0..self.job.iter().product()).collect(),
+            Some(plan) => plan.map(self.job, self.dims),
+        }
     }
 }
 
@@ -39,8 +51,9 @@ pub fn folds<K: Ord>(shape: &Shape, closing: Closing, cost: impl Fn(Dims) -> Opt
         }
     }
     plans.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-    let guest = shape.grid(closing);
-    let tested = plans.iter().filter_map(|(_, _, plan)| plan.fold(&guest, closing));
+    let tested = plans
+        .into_iter()
+        .filter_map(|(_, _, plan)| plan.fold(shape, closing));
     tested.take(MOST).collect()
 }
 
@@ -136,39 +149,91 @@ impl Plan {
         Some(dims)
     }
 
-    /// The fold, if all links of `guest` stay links.
-    fn fold(&self, guest: &Grid, closing: Closing) -> Option<Fold> {
-        let dims = self.dims()?;
-        if self.splits.iter().all(|split| split.len() == 1) && self.merge.is_none() {
+    fn plain(&self) -> bool {
+        self.splits.iter().all(|split| split.len() == 1) && self.merge.is_none()
+    }
+
+    /// The fold, if all links of the job stay links.
+    fn fold(self, shape: &Shape, closing: Closing) -> Option<Fold> {
+        if self.plain() {
             // As it is, its axes of 1 too.
-            return Some(Fold {
-                dims: guest.dims,
-                map: (0..guest.nodes() as u32).collect(),
-            });
+            return Some(unfolded(shape));
         }
-        let host = Shape::new(dims).grid(closing);
+        let dims = self.dims()?;
+        let tested = self.sound(shape.dims, closing);
+        tested.then_some(Fold {
+            dims,
+            job: shape.dims,
+            plan: Some(self),
+        })
+    }
+
+    /// Whether all links stay links. Axes that no merge joins lie in the box independently of each other, so each
+    /// is tested alone, and two that are merged together: what holds for them holds for their product.
+    fn sound(&self, job: Dims, closing: Closing) -> bool {
+        let merged = self.merge.map(|(a, b)| [self.axis_of(a), self.axis_of(b)]);
+        (0..3).all(|axis| {
+            let with = merged.filter(|axes| axes.contains(&axis)).unwrap_or([axis; 2]);
+            let (mut part, mut dims) = (self.clone(), job);
+            for other in (0..3).filter(|other| !with.contains(other)) {
+                // As many factors as before, so that the merged ones keep their places.
+                part.splits[other].fill(1);
+                dims[other] = 1;
+            }
+            if merged.is_none_or(|axes| !axes.contains(&axis)) {
+                part.merge = None;
+            }
+            let Some(to) = part.dims() else { return false };
+            let (guest, host) = (Shape::new(dims).grid(closing), Shape::new(to).grid(closing));
+            is_embedding(&guest, &host, &part.map(dims, to))
+        })
+    }
+
+    /// The job's axis that a factor is of.
+    fn axis_of(&self, factor: usize) -> usize {
+        let mut axes = (0..3).flat_map(|axis| self.splits[axis].iter().map(move |_| axis));
+        axes.nth(factor).unwrap_or(0)
+    }
+
+    /// By node of a job of these lengths: node of the box.
+    fn map(&self, job: Dims, to: Dims) -> Vec<u32> {
         let tables = [0, 1, 2].map(|axis| table(&self.splits[axis]));
-        let axes = self.axes();
-        let map: Vec<u32> = (0..guest.nodes() as u32)
-            .map(|node| {
-                let at = guest.at(node);
-                let mut all: Vec<u32> = (0..3)
-                    .flat_map(|axis| tables[axis][at[axis] as usize].iter().copied())
-                    .collect();
-                if let Some((a, b)) = self.merge {
-                    // The four corners of a square, in the order of a ring.
-                    all[a] = [0, 1, 3, 2][(2 * all[a] + all[b]) as usize];
+        let first = [
+            0,
+            self.splits[0].len(),
+            self.splits[0].len() + self.splits[1].len(),
+        ];
+        // By factor: how far one step along it leads in the box.
+        let mut strides = [0; MOST_FACTORS];
+        let (mut stride, mut lengths) = (1, to.into_iter());
+        for (factor, _) in self.axes() {
+            strides[factor] = stride;
+            stride *= lengths.next().unwrap_or(1);
+        }
+        let mut at = [0; MOST_FACTORS];
+        let mut map = Vec::with_capacity(job.iter().product::<u32>() as usize);
+        for z in 0..job[2] {
+            for y in 0..job[1] {
+                for x in 0..job[0] {
+                    for (axis, place) in [x, y, z].into_iter().enumerate() {
+                        let parts = &tables[axis][place as usize];
+                        at[first[axis]..first[axis] + parts.len()].copy_from_slice(parts);
+                    }
+                    let mut all = at;
+                    if let Some((a, b)) = self.merge {
+                        // The four corners of a square, in the order of a ring.
+                        all[a] = [0, 1, 3, 2][(2 * all[a] + all[b]) as usize];
+                    }
+                    map.push(all.iter().zip(&strides).map(|(at, stride)| at * stride).sum());
                 }
-                let mut to = [0; 3];
-                for (to, (axis, _)) in to.iter_mut().zip(&axes) {
-                    *to = all[*axis];
-                }
-                host.index(to)
-            })
-            .collect();
-        is_embedding(guest, &host, &map).then_some(Fold { dims, map })
+            }
+        }
+        map
     }
 }
+
+/// Most factors of a plan: three of one axis and one each of the others, or two of each.
+const MOST_FACTORS: usize = 9;
 
 /// By position along an axis: position along each of its factors.
 fn table(factors: &[u32]) -> Vec<Vec<u32>> {
@@ -255,7 +320,7 @@ mod tests {
             for fold in folds(&shape, closing, Some) {
                 let host = Shape::new(fold.dims).grid(closing);
                 prop_assert_eq!(host.nodes(), guest.nodes());
-                prop_assert!(is_embedding(&guest, &host, &fold.map));
+                prop_assert!(is_embedding(&guest, &host, &fold.map()));
             }
         }
 

@@ -1,6 +1,6 @@
 //! A torus of cubes as it stands: its cubes, how they are numbered, and what has failed.
 
-use super::circuit::PortMap;
+use super::circuit::{CrossConnect, PortMap, across};
 use super::shape::Dims;
 
 /// A machine of `grid` cubes of `side` nodes along each axis. A node's number is
@@ -162,6 +162,18 @@ impl Machine {
         ]
     }
 
+    /// The nodes at whose faces a circuit ends: on the positive one, and on the negative one.
+    pub fn ends(&self, circuit: &CrossConnect) -> (u32, u32) {
+        let (side, square) = (self.side, self.side * self.side);
+        let axis = (circuit.switch / square) as usize;
+        let [i, j] = across(axis);
+        let mut local = [0; 3];
+        (local[i], local[j]) = (circuit.switch % square / side, circuit.switch % side);
+        let south = self.node(circuit.south - self.cubes(), local);
+        local[axis] = side - 1;
+        (self.node(circuit.north, local), south)
+    }
+
     /// The node at `local` within `cube`.
     pub fn node(&self, cube: u32, local: Dims) -> u32 {
         let s = self.side;
@@ -178,6 +190,20 @@ mod tests {
         let machine = Machine::new([16, 8, 4], 4, &Failures::default()).unwrap();
         for node in 0..machine.nodes() {
             assert_eq!(machine.node_at(machine.place_of(node)), node);
+        }
+    }
+
+    #[test]
+    fn a_circuit_ends_where_it_was_joined() {
+        let machine = Machine::new([8; 3], 4, &Failures::default()).unwrap();
+        for (axis, local) in [(0, [0, 1, 2]), (1, [3, 0, 1]), (2, [1, 2, 0])] {
+            let mut high: Dims = local;
+            high[axis] = 3;
+            let circuit = machine.ports().join(axis, local, 5, 6);
+            assert_eq!(
+                machine.ends(&circuit),
+                (machine.node(5, high), machine.node(6, local))
+            );
         }
     }
 

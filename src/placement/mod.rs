@@ -2,7 +2,7 @@
 //!
 //! * [`shape`], [`grid`]: what a job wants. [`fold`]: other boxes that hold it; [`path`]: paths through a cube.
 //! * [`machine`], [`state`], [`circuit`]: cubes, their free nodes, the port map.
-//! * [`slice`], [`ring`], [`fixed`]: finding room. [`policy`]: who looks for what. [`public_rule`]: the public simulator's.
+//! * [`slice`], [`ring`] and its `weave`, [`fixed`]: finding room. [`policy`]: who looks for what. [`public_rule`]: the public simulator's.
 //! * [`checker`]: proves placements by other means. [`trace`], [`replay`], [`study`]: jobs in virtual time; [`published`]: the paper's figures.
 
 pub mod checker;
@@ -22,6 +22,7 @@ pub mod slice;
 pub mod state;
 pub mod study;
 pub mod trace;
+mod weave;
 
 pub use circuit::CrossConnect;
 pub use machine::Machine;

@@ -1,5 +1,8 @@
 //! Jobs of one dimension wound through cubes: each cube is entered and left on one lane, that is one position
-//! of opposite faces, so that consecutive cubes join, and the last the first again where a ring is wanted.
+//! of opposite faces, so that consecutive cubes join, and the last the first again where a ring is wanted. Where no
+//! lane alone reaches, several are woven together ([`super::weave`]).
+
+use std::collections::HashMap;
 
 use super::circuit::{CrossConnect, across};
 use super::path::{self, Field};
@@ -7,19 +10,22 @@ use super::shape::Dims;
 use super::state::State;
 
 /// Search steps that one job may cost.
-pub const BUDGET: u64 = 200_000;
+pub const BUDGET: u64 = 600_000;
 
 /// One lane through cubes.
-#[derive(Debug, Clone, Copy)]
-struct Lane {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Lane {
     axis: usize,
     at: [u32; 2],
 }
 
-/// A part of the job in one cube: nodes of the cube in the job's order.
-struct Leg {
-    cube: u32,
-    path: Vec<u32>,
+/// A part of the job in one cube: nodes of the cube in the job's order, and the lanes on which it comes and goes.
+#[derive(Debug, Clone)]
+pub(super) struct Leg {
+    pub cube: u32,
+    pub path: Vec<u32>,
+    pub enter: Lane,
+    pub leave: Lane,
 }
 
 /// The nodes of a job of `length`, in its order, and the circuits that join them.
@@ -32,7 +38,12 @@ pub fn find(state: &State<'_>, length: u32, ring: bool, budget: &mut u64) -> Opt
     if side < 2 || length < 2 {
         return None;
     }
-    let mut winding = Winding { state, ring, budget };
+    let mut winding = Winding {
+        state,
+        ring,
+        budget,
+        longest: HashMap::new(),
+    };
     let (full, rest) = (length / whole, length % whole);
     let lanes: Vec<Lane> = (0..3)
         .flat_map(|axis| {
@@ -42,32 +53,32 @@ pub fn find(state: &State<'_>, length: u32, ring: bool, budget: &mut u64) -> Opt
             })
         })
         .collect();
-    let (lane, legs) = winding
+    let legs = winding
         .around_one(&lanes, full, rest)
-        .or_else(|| winding.over_many(&lanes, length))?;
-    Some(winding.join(lane, &legs))
+        .or_else(|| winding.over_many(&lanes, length))
+        .or_else(|| super::weave::legs(&mut winding, &lanes, length))?;
+    Some(winding.join(&legs))
 }
 
-struct Winding<'s, 'm, 'b> {
-    state: &'s State<'m>,
-    ring: bool,
-    budget: &'b mut u64,
+pub(super) struct Winding<'s, 'm, 'b> {
+    pub state: &'s State<'m>,
+    pub ring: bool,
+    pub budget: &'b mut u64,
+    /// What was found so far, by cube and lane.
+    longest: HashMap<(u32, Lane), Option<Vec<u32>>>,
 }
 
 impl Winding<'_, '_, '_> {
     /// Whole cubes, and what is left in the fullest other that has room for it.
-    fn around_one(&mut self, lanes: &[Lane], full: u32, rest: u32) -> Option<(Lane, Vec<Leg>)> {
-        let lane_of = |this: &Self, lane: Lane| {
-            let legs = this.empty(lane, full)?;
-            Some((lane, legs))
-        };
+    fn around_one(&mut self, lanes: &[Lane], full: u32, rest: u32) -> Option<Vec<Leg>> {
         if rest == 0 {
-            return lanes.iter().find_map(|lane| lane_of(self, *lane));
+            return lanes.iter().find_map(|lane| self.empty(*lane, full));
         }
         let mut others: Vec<u32> = (0..self.state.machine.cubes()).collect();
         others.retain(|cube| self.state.free_in(*cube) >= rest);
         others.sort_by_key(|cube| (self.state.free_in(*cube), *cube));
-        let wholes: Vec<(Lane, Vec<Leg>)> = lanes.iter().filter_map(|l| lane_of(self, *l)).collect();
+        let whole = |lane: &Lane| Some((*lane, self.empty(*lane, full)?));
+        let wholes: Vec<(Lane, Vec<Leg>)> = lanes.iter().filter_map(whole).collect();
         for cube in others {
             for (lane, legs) in &wholes {
                 if *self.budget == 0 {
@@ -79,23 +90,17 @@ impl Winding<'_, '_, '_> {
                 let Some(path) = self.leg(*lane, cube, rest, self.ring) else {
                     continue;
                 };
-                let mut all: Vec<Leg> = Vec::with_capacity(legs.len() + 1);
-                all.extend(legs.iter().map(|leg| Leg {
-                    cube: leg.cube,
-                    path: leg.path.clone(),
-                }));
-                all.push(Leg { cube, path });
-                return Some((*lane, all));
+                let mut all = legs.clone();
+                all.push(lane.leg(cube, path));
+                return Some(all);
             }
         }
         None
     }
 
     /// As many nodes as there are on one lane of each cube, until it is enough.
-    fn over_many(&mut self, lanes: &[Lane], length: u32) -> Option<(Lane, Vec<Leg>)> {
-        lanes
-            .iter()
-            .find_map(|lane| Some((*lane, self.along(*lane, length)?)))
+    fn over_many(&mut self, lanes: &[Lane], length: u32) -> Option<Vec<Leg>> {
+        lanes.iter().find_map(|lane| self.along(*lane, length))
     }
 
     fn along(&mut self, lane: Lane, length: u32) -> Option<Vec<Leg>> {
@@ -116,7 +121,7 @@ impl Winding<'_, '_, '_> {
             let path = path.or_else(|| self.longest(lane, cube).filter(|path| path.len() < left as usize));
             if let Some(path) = path {
                 left -= path.len() as u32;
-                legs.push(Leg { cube, path });
+                legs.push(lane.leg(cube, path));
             }
         }
         (left == 0).then_some(legs)
@@ -132,10 +137,7 @@ impl Winding<'_, '_, '_> {
             .filter(|cube| self.state.free_in(*cube) == whole && self.lit(lane, *cube));
         let legs: Vec<Leg> = empty
             .take(count as usize)
-            .map(|cube| Leg {
-                cube,
-                path: path::through_all(side, lane.axis, lane.at),
-            })
+            .map(|cube| lane.leg(cube, path::through_all(side, lane.axis, lane.at)))
             .collect();
         (legs.len() == count as usize).then_some(legs)
     }
@@ -145,13 +147,35 @@ impl Winding<'_, '_, '_> {
         self.field(cube).path(from, through.then_some(to), length)
     }
 
-    fn longest(&mut self, lane: Lane, cube: u32) -> Option<Vec<u32>> {
+    /// As long a path through a cube on a lane as is found.
+    pub fn longest(&mut self, lane: Lane, cube: u32) -> Option<Vec<u32>> {
+        if let Some(known) = self.longest.get(&(cube, lane)) {
+            return known.clone();
+        }
         let (from, to) = self.ends(lane);
         let (side, free) = (self.state.machine.side, self.state.free_in(cube));
-        if free == self.state.machine.cube_nodes() && side.is_multiple_of(2) {
-            return Some(path::through_all(side, lane.axis, lane.at));
+        let path = match free == self.state.machine.cube_nodes() && side.is_multiple_of(2) {
+            true => Some(path::through_all(side, lane.axis, lane.at)),
+            false => self.field(cube).longest(from, Some(to), free),
+        };
+        // What a spent budget cut short is not what there is.
+        if *self.budget > 0 {
+            self.longest.insert((cube, lane), path.clone());
         }
-        self.field(cube).longest(from, Some(to), free)
+        path
+    }
+
+    /// The same between two lanes, of at most `most` nodes.
+    pub fn between(&mut self, enter: Lane, leave: Lane, cube: u32, most: u32) -> Option<Leg> {
+        let ((from, _), (_, to)) = (self.ends(enter), self.ends(leave));
+        let most = most.min(self.state.free_in(cube));
+        let path = self.field(cube).longest(from, Some(to), most)?;
+        Some(Leg {
+            cube,
+            path,
+            enter,
+            leave,
+        })
     }
 
     fn field(&mut self, cube: u32) -> Field<'_> {
@@ -177,13 +201,13 @@ impl Winding<'_, '_, '_> {
     }
 
     /// Whether a cube's two ports on a lane are alive.
-    fn lit(&self, lane: Lane, cube: u32) -> bool {
+    pub fn lit(&self, lane: Lane, cube: u32) -> bool {
         let (machine, map) = (self.state.machine, self.state.machine.ports());
         let switch = map.switch(lane.axis, lane.local());
         machine.alive(switch, map.north(cube)) && machine.alive(switch, map.south(cube))
     }
 
-    fn join(&self, lane: Lane, legs: &[Leg]) -> Wound {
+    fn join(&self, legs: &[Leg]) -> Wound {
         let machine = self.state.machine;
         let start = |leg: &Leg| leg.cube * machine.cube_nodes();
         let nodes = legs
@@ -192,14 +216,26 @@ impl Winding<'_, '_, '_> {
         let nodes: Vec<u32> = nodes.collect();
         let joints = if self.ring { legs.len() } else { legs.len() - 1 };
         let join = |n: usize| {
-            let (from, to) = (legs[n].cube, legs[(n + 1) % legs.len()].cube);
-            machine.ports().join(lane.axis, lane.local(), from, to)
+            let (from, to) = (&legs[n], &legs[(n + 1) % legs.len()]);
+            debug_assert_eq!(from.leave, to.enter, "a circuit joins equal positions");
+            let lane = from.leave;
+            machine.ports().join(lane.axis, lane.local(), from.cube, to.cube)
         };
         (nodes, (0..joints).map(join).collect())
     }
 }
 
 impl Lane {
+    /// A part of a job that comes and goes on it.
+    pub fn leg(self, cube: u32, path: Vec<u32>) -> Leg {
+        Leg {
+            cube,
+            path,
+            enter: self,
+            leave: self,
+        }
+    }
+
     /// Its place on the negative face.
     fn local(self) -> Dims {
         let mut local = [0; 3];

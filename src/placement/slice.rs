@@ -289,9 +289,10 @@ impl<'s, 'm> Fit<'s, 'm> {
         let mut owner: Vec<Option<usize>> = vec![None; self.state.machine.cubes() as usize];
         let mut steps = AUGMENTATIONS;
         for (number, class) in self.classes.iter().enumerate() {
+            // What has an owner once has one for ever.
+            let mut cubes = class.cubes.iter();
             for _ in 0..class.need {
-                let free = class.cubes.iter().find(|cube| owner[**cube as usize].is_none());
-                match free {
+                match cubes.find(|cube| owner[**cube as usize].is_none()) {
                     Some(cube) => owner[*cube as usize] = Some(number),
                     None => {
                         let mut seen = vec![false; owner.len()];

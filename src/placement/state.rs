@@ -51,6 +51,18 @@ impl<'m> State<'m> {
         &self.bits[start..start + self.words]
     }
 
+    /// The free nodes of one row of a cube along its first axis, lowest first; rows are counted as nodes are.
+    pub fn row(&self, cube: u32, row: u32) -> u64 {
+        let (bits, side) = (self.bits(cube), self.machine.side);
+        let (word, shift) = ((row * side / 64) as usize, row * side % 64);
+        let low = bits[word] >> shift;
+        let all = match bits.get(word + 1) {
+            Some(high) if shift + side > 64 => low | high << (64 - shift),
+            _ => low,
+        };
+        all & (u64::MAX >> (64 - side))
+    }
+
     /// Words of 64 bits that a cube has.
     pub fn words(&self) -> usize {
         self.words
@@ -88,6 +100,28 @@ impl<'m> State<'m> {
         match free {
             true => (self.counts[cube], self.total) = (self.counts[cube] + 1, self.total + 1),
             false => (self.counts[cube], self.total) = (self.counts[cube] - 1, self.total - 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::machine::Failures;
+
+    #[test]
+    fn rows_of_cubes_are_their_nodes_whatever_the_side() {
+        for side in [1, 2, 3, 4, 5, 8, 16] {
+            let machine = Machine::new([side; 3], side, &Failures::default()).unwrap();
+            let mut state = State::new(&machine);
+            let taken: Vec<u32> = (0..machine.nodes())
+                .filter(|n| n % 7 == 3 || n % 5 == 1)
+                .collect();
+            state.take(&taken);
+            for node in 0..machine.nodes() {
+                let bit = state.row(0, node / side) >> (node % side) & 1;
+                assert_eq!(bit == 1, state.is_free(node), "side {side}, node {node}");
+            }
         }
     }
 }

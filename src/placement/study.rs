@@ -146,6 +146,82 @@ pub struct Report {
     pub fault: Option<String>,
 }
 
+/// What a study would replay.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outlook {
+    /// Replays, those by the public simulator's rules too.
+    pub replays: usize,
+    /// Jobs of all seeds, under one load and policy.
+    pub jobs: u64,
+    /// Jobs of a trace that are larger than the machine.
+    pub left_out: usize,
+    /// Mean nodes of a job.
+    pub mean_nodes: f64,
+    /// Mean hours of a job.
+    pub mean_hours: f64,
+    /// Share of the jobs with one, two and three dimensions.
+    pub dimensions: [f64; 3],
+    /// By load: factor, and node-hours that are asked for over those that there are until the last arrival, mean
+    /// over seeds; more than 1 cannot be served in time.
+    pub offered: Vec<(f64, f64)>,
+    /// By policy: what its cubes are wired to.
+    pub wiring: Vec<Wiring>,
+}
+
+/// The switches of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Wiring {
+    /// Policy.
+    pub policy: Kind,
+    /// Side of its cubes.
+    pub cube: u32,
+    /// Jobs that may be tried behind the head.
+    pub backfill: u32,
+    /// Optical switches.
+    pub switches: u32,
+    /// Ports of each in use.
+    pub ports: u32,
+    /// Whether a switch with enough ports is known.
+    pub buildable: bool,
+}
+
+/// What would be replayed, without replaying it.
+pub fn outlook(study: &Study) -> Result<Outlook, MachineError> {
+    let wiring = study.entries.iter().map(|entry| {
+        let ports = Machine::new(study.torus, entry.cube, &study.failures)?.ports();
+        Ok(Wiring {
+            policy: entry.policy,
+            cube: entry.cube,
+            backfill: entry.backfill,
+            switches: ports.switches(),
+            ports: ports.used(),
+            buildable: ports.buildable(),
+        })
+    });
+    let wiring: Vec<Wiring> = wiring.collect::<Result<_, MachineError>>()?;
+    let public = Machine::new(study.torus, PUBLIC_SIDE, &study.failures).is_ok();
+    let traces = Traces::new(study);
+    let all = || traces.by_seed.iter().flatten();
+    let jobs = all().count();
+    let mean = |of: &dyn Fn(&Job) -> f64| all().map(of).sum::<f64>() / jobs.max(1) as f64;
+    let order = |n: usize| mean(&|job| f64::from(u8::from(job.shape.order().max(1) == n)));
+    let offered = |load: f64| {
+        let seeds = (0..traces.by_seed.len()).map(|seed| traces.offered(seed, load, study.torus));
+        (load, seeds.sum::<f64>() / traces.by_seed.len().max(1) as f64)
+    };
+    let columns = study.entries.len() + if public { PUBLIC.len() } else { 0 };
+    Ok(Outlook {
+        replays: columns * study.loads.len() * study.seeds.1 as usize,
+        jobs: jobs as u64,
+        left_out: traces.left_out,
+        mean_nodes: mean(&|job| job.shape.size() as f64),
+        mean_hours: mean(&|job| job.duration as f64 / 3.6e9),
+        dimensions: [order(1), order(2), order(3)],
+        offered: study.loads.iter().map(|load| offered(*load)).collect(),
+        wiring,
+    })
+}
+
 /// A piece of work.
 enum Piece {
     Replay(Outcome),
@@ -262,6 +338,18 @@ impl Traces {
         };
         let by_seed = seeds.map(of).collect();
         Traces { by_seed, left_out }
+    }
+
+    /// Node-time that the jobs of a seed ask for, over what there is from the first arrival to the last.
+    fn offered(&self, seed: usize, load: f64, torus: Dims) -> f64 {
+        let jobs = &self.by_seed[seed];
+        let asked: f64 = jobs
+            .iter()
+            .map(|job| job.shape.size() as f64 * job.duration as f64)
+            .sum();
+        let span = jobs.last().map_or(0, |last| last.arrival - jobs[0].arrival);
+        let there = torus.iter().map(|d| f64::from(*d)).product::<f64>() * span as f64 / load;
+        if there > 0.0 { asked / there } else { 0.0 }
     }
 
     fn pressed(&self, seed: usize, by: f64) -> Vec<Job> {

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::testbed::model::insight::explain::Explanation;
-use crate::testbed::model::outcome::{Finished, Outcome, Stuck};
+use crate::testbed::model::outcome::{Finished, JobOutcome, Outcome, Stuck};
 use crate::workload::graph::Class;
 
 /// So many stuck nodes are listed.
@@ -26,6 +26,9 @@ pub fn text(outcome: &Outcome) -> String {
     let now = now.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
     let (workload, statistics) = (prefix(&now, "workload"), prefix(&now, "statistics"));
     let mut text = String::new();
+    for job in &outcome.jobs {
+        let _ = writeln!(text, "{workload}{}", words(job));
+    }
     for finished in &outcome.finished {
         let (rank, cycles, exposed) = (finished.rank, finished.cycles, finished.exposed);
         let _ = writeln!(
@@ -37,6 +40,20 @@ pub fn text(outcome: &Outcome) -> String {
         }
     }
     text
+}
+
+/// What came of a job, in the words of ASTRA-sim's line for an NPU.
+fn words(job: &JobOutcome) -> String {
+    let (name, exposed, start) = (job.name.escape_debug(), job.exposed, job.start);
+    match job.cycles {
+        Some(cycles) => format!(
+            "job[{name}] finished, {cycles} cycles after its start at {start}, exposed communication at most {exposed} cycles."
+        ),
+        None => format!(
+            "job[{name}] never finishes: {} of its {} ranks do.",
+            job.finished, job.ranks
+        ),
+    }
 }
 
 fn class_name(class: Class) -> &'static str {
@@ -80,18 +97,35 @@ fn statistics_of(finished: &Finished) -> Vec<String> {
 struct Json<'a> {
     npus: u32,
     clock: &'static str,
-    finished: Vec<JsonRank>,
+    finished: Vec<JsonRank<'a>>,
     stuck: Vec<JsonStuck>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    jobs: Vec<JsonJob<'a>>,
     messages: u64,
     events: u64,
+    simulated_npus: u64,
     warnings: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<&'a Explanation>,
 }
 
 #[derive(Serialize)]
-struct JsonRank {
+struct JsonJob<'a> {
+    name: &'a str,
+    ranks: u32,
+    finished_ranks: u32,
+    start_cycles: u64,
+    cycles: Option<u64>,
+    exposed_cycles: u64,
+}
+
+#[derive(Serialize)]
+struct JsonRank<'a> {
     rank: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank_in_job: Option<u32>,
     cycles: u64,
     exposed_cycles: u64,
     cpu_ns: u64,
@@ -108,9 +142,23 @@ struct JsonStuck {
     waits_for: String,
 }
 
+impl<'a> JsonJob<'a> {
+    fn new(job: &'a JobOutcome) -> Self {
+        JsonJob {
+            name: &job.name,
+            ranks: job.ranks,
+            finished_ranks: job.finished,
+            start_cycles: job.start,
+            cycles: job.cycles,
+            exposed_cycles: job.exposed,
+        }
+    }
+}
+
 /// Everything as one JSON object.
 pub fn json(npus: u32, outcome: &Outcome, warnings: &[String], explanation: Option<&Explanation>) -> String {
     let rank = |finished: &Finished| {
+        let job = outcome.jobs.get(finished.job as usize);
         let of = |class| {
             finished
                 .classes
@@ -120,6 +168,8 @@ pub fn json(npus: u32, outcome: &Outcome, warnings: &[String], explanation: Opti
         };
         JsonRank {
             rank: finished.rank,
+            job: job.map(|job| &*job.name),
+            rank_in_job: job.map(|_| finished.rank_in_job),
             cycles: finished.cycles,
             exposed_cycles: finished.exposed,
             cpu_ns: of(Class::Cpu),
@@ -129,7 +179,7 @@ pub fn json(npus: u32, outcome: &Outcome, warnings: &[String], explanation: Opti
         }
     };
     let stuck = |stuck: &Stuck| JsonStuck {
-        rank: stuck.rank,
+        rank: stuck.npu,
         node: stuck.node,
         name: stuck.name.clone(),
         waits_for: stuck.waits_for.clone(),
@@ -139,8 +189,10 @@ pub fn json(npus: u32, outcome: &Outcome, warnings: &[String], explanation: Opti
         clock: "virtual, 1 cycle = 1 ns",
         finished: outcome.finished.iter().map(rank).collect(),
         stuck: outcome.stuck.iter().map(stuck).collect(),
+        jobs: outcome.jobs.iter().map(JsonJob::new).collect(),
         messages: outcome.messages,
         events: outcome.events,
+        simulated_npus: outcome.simulated_ranks,
         warnings,
         explanation,
     };
@@ -152,10 +204,10 @@ pub fn stuck(npus: u32, outcome: &Outcome) -> String {
     let left = npus as usize - outcome.finished.len();
     let mut text = format!("{left} of {npus} ranks never finish; ASTRA-sim would exit without an answer");
     for stuck in outcome.stuck.iter().take(MOST_STUCK) {
-        let (rank, node, name) = (stuck.rank, stuck.node, stuck.name.escape_debug());
+        let (who, node, name) = (&stuck.who, stuck.node, stuck.name.escape_debug());
         let _ = write!(
             text,
-            "\n  rank {rank}: node {node} `{name}` waits for {}",
+            "\n  {who}: node {node} `{name}` waits for {}",
             stuck.waits_for
         );
     }

@@ -5,8 +5,8 @@
 //! * [`json`]: one object for programs. [`live`] feeds them all from the events of a run; [`watch`]: ranks and
 //!   links while they are busy; [`metrics`]: for Prometheus.
 //! * [`insight`]: what a simulation spent its time on. [`perfetto`]: timelines;
-//!   [`played`]: that of a stored run.
-//! * [`placement`]: policies compared.
+//!   [`played`]: that of a stored run, with its messages by [`flights`].
+//! * [`placement`]: policies compared. [`placement_plan`]: what would be replayed for that.
 //! * [`astra`]: the lines of ASTRA-sim. [`workload`]: what is in a trace.
 //! * [`html`]: all of it as one file, with figures by [`svg`].
 //! * [`diff`]: runs compared. [`gate`]: a run judged. [`list`]: the list of runs. [`style`]: width and colour of an output.
@@ -16,6 +16,7 @@ pub mod circuits;
 pub mod columns;
 pub mod diff;
 pub mod facts;
+pub mod flights;
 pub mod gate;
 pub mod html;
 pub mod insight;
@@ -25,6 +26,7 @@ pub mod live;
 pub mod metrics;
 pub mod perfetto;
 pub mod placement;
+pub mod placement_plan;
 pub mod played;
 pub mod progress;
 pub mod style;

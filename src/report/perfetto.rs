@@ -3,14 +3,19 @@
 //!
 //! Format: "Trace Event Format", docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.
 
+use std::collections::HashMap;
 use std::fmt::Write;
+
+/// Threads have numbers from here on, each its own: Perfetto names threads by their numbers, whichever process they are
+/// of, and takes a thread that has its process's number for the main one.
+const FIRST_THREAD: u32 = 1_000_001;
 
 /// A row of a timeline: a thread of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Track {
     /// The process, from 0; shown as number + 1, because Perfetto takes process 0 for the kernel's.
     pub process: u32,
-    /// The thread, from 0.
+    /// The thread, from 0 in each process.
     pub thread: u32,
 }
 
@@ -43,6 +48,7 @@ pub struct Slice<'a> {
 pub struct Trace {
     out: String,
     events: u64,
+    threads: HashMap<Track, u32>,
 }
 
 impl Default for Trace {
@@ -50,6 +56,7 @@ impl Default for Trace {
         Trace {
             out: "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[".into(),
             events: 0,
+            threads: HashMap::new(),
         }
     }
 }
@@ -79,7 +86,7 @@ impl Trace {
 
     /// Names a thread; they are shown by `place`.
     pub fn thread(&mut self, track: Track, name: &str, place: u32) {
-        let (pid, tid) = ids(track);
+        let (pid, tid) = self.ids(track);
         self.event(format_args!(
             r#""ph":"M","name":"thread_name","pid":{pid},"tid":{tid},"args":{{"name":{}}}"#,
             quoted(name)
@@ -91,7 +98,7 @@ impl Trace {
 
     /// Something that takes a while. Slices of a track lie within each other or do not touch.
     pub fn slice(&mut self, track: Track, slice: &Slice<'_>) {
-        let (pid, tid) = ids(track);
+        let (pid, tid) = self.ids(track);
         let (name, category) = (quoted(slice.name), quoted(slice.category));
         let (from, length) = (micros(slice.from), micros(slice.to.saturating_sub(slice.from)));
         let arguments = object(slice.arguments);
@@ -123,7 +130,7 @@ impl Trace {
     }
 
     fn arrow(&mut self, track: Track, name: &str, id: u64, at: u64, phase: &str) {
-        let (pid, tid) = ids(track);
+        let (pid, tid) = self.ids(track);
         let (name, at) = (quoted(name), micros(at));
         self.event(format_args!(
             r#"{phase},"name":{name},"cat":"message","id":{id},"pid":{pid},"tid":{tid},"ts":{at}"#
@@ -157,9 +164,23 @@ impl Trace {
     }
 
     /// The rest of the text.
-    pub fn finish(mut self) -> String {
-        self.out.push_str("\n]}\n");
+    pub fn finish(self) -> String {
+        self.finish_with(&[])
+    }
+
+    /// The rest of the text, and what else there is to say of the whole.
+    pub fn finish_with(mut self, notes: &[(&str, Argument<'_>)]) -> String {
+        self.out.push_str("\n]");
+        if !notes.is_empty() {
+            write!(self.out, ",\"otherData\":{}", object(notes)).expect("strings take all");
+        }
+        self.out.push_str("}\n");
         self.out
+    }
+
+    fn ids(&mut self, track: Track) -> (u32, u32) {
+        let next = FIRST_THREAD + self.threads.len() as u32;
+        (track.process + 1, *self.threads.entry(track).or_insert(next))
     }
 
     fn event(&mut self, inside: std::fmt::Arguments<'_>) {
@@ -167,10 +188,6 @@ impl Trace {
         self.events += 1;
         write!(self.out, "{comma}\n{{{inside}}}").expect("strings take all");
     }
-}
-
-fn ids(track: Track) -> (u32, u32) {
-    (track.process + 1, track.thread + 1)
 }
 
 fn object(arguments: &[(&str, Argument<'_>)]) -> String {
@@ -211,7 +228,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["traceEvents"][0]["args"]["name"], "a \"quoted\"\nname");
         assert_eq!(json["traceEvents"][2]["pid"], 1);
-        assert_eq!(json["traceEvents"][2]["tid"], 2);
+        assert_eq!(json["traceEvents"][2]["tid"], FIRST_THREAD);
         assert_eq!(json["traceEvents"][2]["args"]["to"], "ü");
     }
 

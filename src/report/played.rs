@@ -1,14 +1,16 @@
-//! A stored run as a timeline: a process for each rank with its iterations and, of traces, what it computed
-//! and communicated; one for the operations, the rates of links and the ranks that were lost. An arrow leads
-//! from the rank that begins an iteration last to the one that has waited longest for it.
-//! Times are real, from the common start of all ranks.
+//! A stored run as a timeline: a process for each rank with its iterations, of traces what it computed and
+//! communicated, and the messages of each channel; one for the operations, the rates of links and the ranks that were
+//! lost. Arrows lead from sends to receives, and from the rank that begins an iteration last to the one that had waited
+//! longest for it. Times are real, from the common start of all ranks.
 
 use std::collections::BTreeMap;
 
+use super::flights::Flights;
 use super::perfetto::{Argument, Slice, Trace, Track};
 use crate::results::Run;
 use crate::results::iterations::Iteration;
 use crate::results::links::LinkOp;
+use crate::results::messages::Message;
 use crate::results::nodes::Node;
 
 /// Link directions that have a counter: the first.
@@ -23,6 +25,8 @@ pub struct Timeline<'a> {
     spans: BTreeMap<usize, (u64, u64)>,
     /// The iteration whose ranks are being shown.
     group: Vec<Iteration>,
+    /// Messages that were kept.
+    messages: Vec<Message>,
     /// Numbers of arrows and of nodes so far.
     arrows: u64,
     nodes: u64,
@@ -43,6 +47,7 @@ impl<'a> Timeline<'a> {
             trace,
             spans: BTreeMap::new(),
             group: Vec::new(),
+            messages: Vec::new(),
             arrows: 0,
             nodes: 0,
         }
@@ -88,6 +93,11 @@ impl<'a> Timeline<'a> {
         self.nodes += 1;
     }
 
+    /// Keeps a message, to be shown at the end.
+    pub fn keep_message(&mut self, message: Message) {
+        self.messages.push(message);
+    }
+
     /// The text since the last time.
     pub fn take(&mut self) -> String {
         self.trace.take()
@@ -112,7 +122,19 @@ impl<'a> Timeline<'a> {
         }
         self.rates(process, &spans, links);
         self.losses(process);
-        self.trace.finish()
+        let messages = std::mem::take(&mut self.messages);
+        Flights::of(messages, self.run, self.arrows).show(&mut self.trace);
+        let manifest = &self.run.manifest;
+        let (id, left_out) = (manifest.run_id.to_string(), manifest.messages_left_out);
+        self.trace.finish_with(&[
+            ("run", Argument::Text(&id)),
+            ("scenario", Argument::Text(&manifest.scenario)),
+            (
+                "iterations_with_messages",
+                Argument::Number(u64::from(manifest.plan.testbed.record_messages)),
+            ),
+            ("messages_left_out", Argument::Number(left_out)),
+        ])
     }
 
     /// From the last rank to begin the iteration to the first, which has waited for it, if it has.

@@ -393,6 +393,42 @@ pub const NEIGHBOURS: &[Column] = &[
     ),
 ];
 
+/// `messages.csv`: one row per message of the first measured iterations; only where messages are recorded.
+pub const MESSAGES: &[Column] = &[
+    ("op", "integer", "", "`index` of ops.csv"),
+    ("iteration", "integer", "", "measured iteration, from 0"),
+    ("sender", "integer", "", "rank that sent it"),
+    ("receiver", "integer", "", "rank that received it"),
+    ("channel", "integer", "", "connection of the pair that it took"),
+    ("communicator", "integer", "", "number of its communicator"),
+    ("tag", "integer", "", "its tag, the same at both ends"),
+    ("bytes", "integer", "B", "payload"),
+    (
+        "send_posted_ns",
+        "integer",
+        "ns, real",
+        "send posted, since the common start of all ranks; empty: the sender had no room to record it",
+    ),
+    (
+        "send_done_ns",
+        "integer",
+        "ns, real",
+        "its buffer was free: taken by the kernel (TCP) or acknowledged (RDMA)",
+    ),
+    (
+        "receive_posted_ns",
+        "integer",
+        "ns, real",
+        "receive posted; empty: the receiver had no room to record it",
+    ),
+    (
+        "receive_done_ns",
+        "integer",
+        "ns, real",
+        "all of it was there and asked for",
+    ),
+];
+
 /// A file of a run folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -458,6 +494,10 @@ pub fn files(plan: &Plan) -> Vec<FileEntry> {
         let what = "one row per step and pair of neighbours of a job";
         files.push(file("neighbours.csv", what, NEIGHBOURS));
     }
+    if plan.testbed.record_messages > 0 {
+        let what = "one row per message of the first measured iterations";
+        files.push(file("messages.csv", what, MESSAGES));
+    }
     files
 }
 
@@ -490,6 +530,7 @@ mod tests {
             RANKS,
             LINKS,
             NODES,
+            MESSAGES,
             RECONFIGURATIONS,
             CIRCUITS,
             NEIGHBOURS,

@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 /// Writes `name` in `folder` beside its place and renames it there. Does not bring a vanished folder
 /// back. With `sync` it is on the disk when this returns.
@@ -29,11 +29,68 @@ pub fn replace(folder: &Path, name: &str, text: &str, sync: bool) -> io::Result<
 /// # Errors
 /// Those of the file system; nothing is left behind.
 pub fn output(path: &Path, text: &str) -> io::Result<()> {
-    let special = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
-    let name = path.file_name().and_then(OsStr::to_str).filter(|_| !special);
-    match (path.parent(), name) {
-        (Some(folder), Some(name)) => replace(&Path::new(".").join(folder), name, text, false),
-        _ => fs::write(path, text),
+    let mut output = Output::create(path)?;
+    output.write_all(text.as_bytes())?;
+    output.finish()
+}
+
+/// A file that somebody asked for by name, written piece by piece: in its place once it is finished, as [`output`] has
+/// it; dropped before, nothing of it is left.
+#[derive(Debug)]
+pub struct Output {
+    file: BufWriter<File>,
+    /// Where it is written until it is finished, and where it belongs.
+    moved: Option<(PathBuf, PathBuf)>,
+}
+
+impl Output {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn create(path: &Path) -> io::Result<Output> {
+        let special = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
+        let name = path.file_name().and_then(OsStr::to_str).filter(|_| !special);
+        let moved = name.map(|name| {
+            let half = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
+            (half, path.to_owned())
+        });
+        let file = File::create(moved.as_ref().map_or(path, |(half, _)| half))?;
+        Ok(Output {
+            file: BufWriter::new(file),
+            moved,
+        })
+    }
+
+    /// Puts it into its place.
+    ///
+    /// # Errors
+    /// Those of the file system; nothing is left behind.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.file.flush()?;
+        if let Some((half, place)) = &self.moved {
+            fs::rename(half, place)?;
+            self.moved = None;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Some((half, _)) = &self.moved {
+            let _ = fs::remove_file(half);
+        }
     }
 }
 
@@ -71,6 +128,14 @@ mod tests {
         output(Path::new("/dev/null"), "gone").unwrap();
         assert!(!fs::symlink_metadata("/dev/null").unwrap().is_file());
         assert!(output(&folder.path().join("no/page.html"), "").is_err());
+        let mut half = Output::create(&file).unwrap();
+        half.write_all(b"half").unwrap();
+        drop(half);
+        assert_eq!(
+            fs::read_to_string(&file).unwrap(),
+            "new",
+            "what is not finished is as before"
+        );
         assert_eq!(
             fs::read_dir(folder.path()).unwrap().count(),
             2,

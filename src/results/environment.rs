@@ -94,6 +94,9 @@ pub struct Environment {
     /// RDMA devices and what sysfs says of them: firmware, GUID, ports.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rdma: BTreeMap<String, BTreeMap<String, String>>,
+    /// Equipment outside this machine that the run's drivers used, by name, as they found it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub equipment: BTreeMap<String, BTreeMap<String, String>>,
     /// What the scheduler or the CI calls the job and its place.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scheduler: BTreeMap<String, String>,
@@ -160,6 +163,7 @@ impl Environment {
             switches: hardware::switches(root, &cpuinfo),
             limits: hardware::limits(root),
             rdma: hardware::rdma(root),
+            equipment: BTreeMap::new(),
             scheduler: BTreeMap::new(),
             variables: BTreeMap::new(),
             command: None,

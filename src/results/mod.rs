@@ -5,7 +5,7 @@
 //! * [`diff`]: runs side by side; [`gate`]: a run against a baseline.
 //! * [`summary`] and [`statistics`]: from raw times to a row; [`cautions`]: when not to trust it.
 //! * [`columns`], [`tables`], [`circuits`], [`csv`]: the files of a run folder and their schemas; [`iterations`], [`links`],
-//!   [`nodes`]: back from them.
+//!   [`nodes`], [`messages`]: back from them.
 //! * [`parquet`]: tables as other programs read them fastest.
 //! * [`environment`]: the machine that the run was made on; [`run_id`]: what runs are called.
 //! * [`digest`] and [`durable`]: files that are whole, or known not to be.
@@ -21,6 +21,7 @@ pub mod environment;
 pub mod gate;
 pub mod iterations;
 pub mod links;
+pub mod messages;
 pub mod nodes;
 pub mod parquet;
 pub mod reader;

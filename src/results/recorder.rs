@@ -5,14 +5,21 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::circuits;
 use super::columns;
 use super::digest::{self, Digest, Hasher};
 use super::durable;
-use super::run::{Manifest, Run};
+use super::messages;
+use super::reader;
+use super::run::{Manifest, Run, State};
+use super::store::PRIVATE;
 use super::tables;
-use crate::event::{Event, NeighboursFound, OpRecord, Reconfiguration, TracePlayed};
+use crate::event::{Event, NeighboursFound, OpRecord, RankMessages, Reconfiguration, TracePlayed};
+
+/// A folder without a manifest that is older than this is nobody's any more.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// Consumes the events of a run: keeps the [`Run`] up to date and its folder too.
 #[derive(Debug)]
@@ -29,7 +36,7 @@ impl Recorder {
     /// Makes `results/<run-id>/` for a run that begins. Does not fail: see [`Recorder::loss`].
     pub fn start(results: &Path, run: Run) -> Recorder {
         let path = results.join(run.manifest.run_id.as_str());
-        let made = make_folder(&path);
+        let made = Folder::make(&path, &run.manifest);
         let mut recorder = Recorder {
             run,
             folder: None,
@@ -37,7 +44,7 @@ impl Recorder {
             mine: made.is_ok(),
             loss: None,
         };
-        match made.and_then(|()| Folder::create(&recorder.path, &recorder.run.manifest)) {
+        match made {
             Ok(folder) => recorder.folder = Some(folder),
             Err(error) => recorder.lose("at the start", &error),
         }
@@ -117,6 +124,8 @@ struct Folder {
     nodes: Option<Log>,
     /// Switches and links of changes of circuits, and neighbours; only where there are optical switches.
     circuits: Option<[Log; 3]>,
+    /// Only where messages are recorded.
+    messages: Option<Log>,
 }
 
 /// A file that is appended to.
@@ -128,6 +137,49 @@ struct Log {
 }
 
 impl Folder {
+    /// Makes it out of sight and puts it into its place in one step: whenever the process ends, there is a run that
+    /// can be read, or none. A folder that is there already is another run's.
+    fn make(path: &Path, manifest: &Manifest) -> Result<Folder, FolderError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| FolderError { path, source }
+        };
+        let (Some(results), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(failed(path)(io::ErrorKind::InvalidInput.into()));
+        };
+        let workshop = results.join(PRIVATE).join("new");
+        sweep(&workshop);
+        let begun = workshop.join(name);
+        begin(&workshop, &begun).map_err(failed(&begun))?;
+        let made = Folder::create(&begun, manifest).and_then(|folder| match path.exists() {
+            true => Err(failed(path)(io::Error::from_raw_os_error(libc::EEXIST))),
+            false => fs::rename(&begun, path)
+                .map(|()| folder.moved(path))
+                .map_err(failed(path)),
+        });
+        if made.is_err() {
+            let _ = fs::remove_dir_all(&begun);
+        }
+        // As far as they are empty.
+        let _ = fs::remove_dir(&workshop).and_then(|()| fs::remove_dir(results.join(PRIVATE)));
+        made
+    }
+
+    fn moved(mut self, path: &Path) -> Folder {
+        let logs = [
+            &mut self.scenario,
+            &mut self.events,
+            &mut self.ops,
+            &mut self.iterations,
+            &mut self.links,
+        ];
+        for log in logs.into_iter().chain(&mut self.nodes).chain(&mut self.messages) {
+            log.path = path.join(log.name());
+        }
+        self.path = path.into();
+        self
+    }
+
     fn create(path: &Path, manifest: &Manifest) -> Result<Folder, FolderError> {
         write_manifest(path, manifest)?;
         Log::create(path, "ranks.csv", &columns::header(columns::RANKS))?;
@@ -153,6 +205,14 @@ impl Folder {
                 ]),
                 None => None,
             },
+            messages: match manifest.plan.testbed.record_messages {
+                0 => None,
+                _ => Some(Log::create(
+                    path,
+                    "messages.csv",
+                    &columns::header(columns::MESSAGES),
+                )?),
+            },
             path: path.into(),
         })
     }
@@ -161,6 +221,7 @@ impl Folder {
         match event {
             Event::Progress { .. } | Event::Pulse(_) | Event::TraceModelled { .. } => return Ok(()),
             Event::TracePlayed(played) => return self.write_nodes(played),
+            Event::MessagesSeen { op, ranks } => self.write_messages(*op, ranks)?,
             Event::OpFinished(record) => self.write_op(run, record)?,
             Event::Reconfigured(change) => self.write_change(change)?,
             Event::NeighboursFound(found) => self.write_neighbours(found)?,
@@ -189,6 +250,7 @@ impl Folder {
         for log in logs
             .into_iter()
             .chain(&self.nodes)
+            .chain(&self.messages)
             .chain(self.circuits.iter().flatten())
         {
             digests.insert(log.name(), log.finish()?);
@@ -200,7 +262,7 @@ impl Folder {
         replace(&self.path, "manifest.json", &text)
     }
 
-    /// One line of `events.jsonl`. Times of iterations are left out: `iterations.csv` has them.
+    /// One line of `events.jsonl`. Times of iterations and messages are left out: tables have them.
     fn record_event(&mut self, event: &Event) -> Result<(), FolderError> {
         let lean = match event {
             Event::OpFinished(record) => Event::OpFinished(OpRecord {
@@ -208,6 +270,10 @@ impl Folder {
                 end_ns: Vec::new(),
                 ..record.clone()
             }),
+            Event::MessagesSeen { op, ranks } => Event::MessagesSeen {
+                op: *op,
+                ranks: ranks.iter().map(without_messages).collect(),
+            },
             event => event.clone(),
         };
         let failed = |error: serde_json::Error| FolderError {
@@ -240,6 +306,13 @@ impl Folder {
         }
     }
 
+    fn write_messages(&mut self, op: usize, ranks: &[RankMessages]) -> Result<(), FolderError> {
+        match &mut self.messages {
+            Some(log) => log.append(&tables::message_lines(&messages::joined(op, ranks))),
+            None => Ok(()),
+        }
+    }
+
     /// Raw times first: `ops.csv` never has a row whose iterations are missing.
     fn write_op(&mut self, run: &Run, record: &OpRecord) -> Result<(), FolderError> {
         let plan = &run.manifest.plan;
@@ -250,6 +323,13 @@ impl Folder {
             Some(row) => self.ops.append(&tables::op_line(row)),
             None => Ok(()),
         }
+    }
+}
+
+fn without_messages(rank: &RankMessages) -> RankMessages {
+    RankMessages {
+        seen: Vec::new(),
+        left_out: rank.left_out,
     }
 }
 
@@ -304,14 +384,36 @@ fn manifest_text(folder: &Path, manifest: &Manifest) -> Result<String, FolderErr
     Ok(serde_json::to_string_pretty(manifest).map_err(failed)? + "\n")
 }
 
-/// Makes the folder of a run. A folder that is there already is another run's.
-fn make_folder(path: &Path) -> Result<(), FolderError> {
-    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-    let made = made.and_then(|()| fs::create_dir(path));
-    made.map_err(|source| FolderError {
-        path: path.into(),
-        source,
-    })
+/// Makes a folder in the workshop, which whoever has just left it may have taken down.
+fn begin(workshop: &Path, begun: &Path) -> io::Result<()> {
+    let mut made = Ok(());
+    for _ in 0..16 {
+        made = fs::create_dir_all(workshop).and_then(|()| fs::create_dir(begun));
+        if !made
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        {
+            break;
+        }
+    }
+    made
+}
+
+/// Removes what runs have left that ended before they were in their place.
+fn sweep(workshop: &Path) {
+    let left = fs::read_dir(workshop).into_iter().flatten().flatten();
+    for folder in left.map(|entry| entry.path()) {
+        let over = match reader::header(&folder) {
+            Ok(header) => header.now().status != State::Running,
+            // Its maker may be about to write the manifest.
+            Err(_) => fs::metadata(&folder)
+                .and_then(|data| data.modified())
+                .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > LEFT_BEHIND)),
+        };
+        if over {
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
 }
 
 /// Readers see the old file or the new one, never a part.

@@ -91,6 +91,9 @@ pub struct Manifest {
     /// Neighbours of jobs, as packets found them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbours: Vec<NeighboursFound>,
+    /// Messages of recorded iterations for which there was no room, both ends counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub messages_left_out: u64,
     /// Digests of the other files, once the run is over and all of it is stored.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, Digest>,
@@ -113,6 +116,10 @@ pub struct Repetition {
     pub number: u32,
     /// How many were to be played.
     pub of: u32,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Running, or how a run ended.
@@ -188,6 +195,7 @@ impl Run {
             traces: Vec::new(),
             reconfigurations: Vec::new(),
             neighbours: Vec::new(),
+            messages_left_out: 0,
             digests: BTreeMap::new(),
             manifest_sha256: None,
             files: super::columns::files(&plan),
@@ -230,6 +238,9 @@ impl Run {
                 self.report_trace(record.op);
             }
             Event::TracePlayed(played) => self.gathered.add(played),
+            Event::MessagesSeen { ranks, .. } => {
+                manifest.messages_left_out += ranks.iter().map(|rank| rank.left_out).sum::<u64>();
+            }
             Event::TraceModelled { op, model } => self.model = Some((*op, model.clone())),
             Event::RankLost(loss) => manifest.lost_ranks.push(loss.clone()),
             Event::LinkLost { link, .. } => manifest.lost_links.push(link.clone()),
@@ -241,6 +252,10 @@ impl Run {
                 rank: *rank,
                 device: device.clone(),
             }),
+            Event::EquipmentSeen { name, facts } => {
+                let equipment = &mut manifest.environment.equipment;
+                equipment.insert(name.clone(), facts.clone());
+            }
             Event::LinkCounters(links) => self.links.clone_from(links),
             Event::RunFinished {
                 status,

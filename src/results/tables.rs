@@ -5,6 +5,7 @@ use std::str::FromStr;
 use super::cautions::RowCaution;
 use super::csv;
 use super::links::LinkOp;
+use super::messages::{End, Message};
 use super::nodes::Node;
 use super::run::Run;
 use super::statistics::Times;
@@ -221,6 +222,31 @@ pub fn node(header: &[String], record: &[String]) -> Result<Node, String> {
     })
 }
 
+/// A message, from a record of `messages.csv`.
+///
+/// # Errors
+/// As [`op_row`].
+pub fn message(header: &[String], record: &[String]) -> Result<Message, String> {
+    let fields = Fields { header, record };
+    let end = |posted: &str, done: &str| -> Result<Option<End>, String> {
+        let done_ns = fields.null(done)?;
+        let posted_ns: Option<u64> = fields.null(posted)?;
+        Ok(posted_ns.map(|posted_ns| End { posted_ns, done_ns }))
+    };
+    Ok(Message {
+        op: fields.value("op")?,
+        iteration: fields.value("iteration")?,
+        sender: fields.value("sender")?,
+        receiver: fields.value("receiver")?,
+        channel: fields.value("channel")?,
+        communicator: fields.value("communicator")?,
+        tag: fields.value("tag")?,
+        bytes: fields.value("bytes")?,
+        send: end("send_posted_ns", "send_done_ns")?,
+        receive: end("receive_posted_ns", "receive_done_ns")?,
+    })
+}
+
 /// The lines of `iterations.csv` for one operation.
 pub fn iteration_lines(record: &OpRecord, dilation: f64) -> String {
     let mut text = String::new();
@@ -289,6 +315,29 @@ pub fn node_lines(played: &TracePlayed) -> String {
             ]))
         });
     lines.collect()
+}
+
+/// The lines of `messages.csv` for one operation.
+pub fn message_lines(messages: &[Message]) -> String {
+    let line = |message: &Message| {
+        let posted = |end: Option<End>| opt(end.map(|end| end.posted_ns));
+        let done = |end: Option<End>| opt(end.and_then(|end| end.done_ns));
+        csv::line([
+            message.op.to_string(),
+            message.iteration.to_string(),
+            message.sender.to_string(),
+            message.receiver.to_string(),
+            message.channel.to_string(),
+            message.communicator.to_string(),
+            message.tag.to_string(),
+            message.bytes.to_string(),
+            posted(message.send),
+            done(message.send),
+            posted(message.receive),
+            done(message.receive),
+        ])
+    };
+    messages.iter().map(line).collect()
 }
 
 /// The lines of `links.csv` for one operation.

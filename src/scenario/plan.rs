@@ -99,6 +99,9 @@ pub struct Testbed {
     pub setup_deadline: Duration,
     /// Measure rate and one-way time of the emulated links at bring-up.
     pub calibrate: bool,
+    /// Of so many measured iterations of each operation, times of messages are kept.
+    #[serde(default)]
+    pub record_messages: u32,
     /// TCP options.
     pub tcp: TcpOptions,
     /// Options of verbs.

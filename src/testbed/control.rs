@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{NodeLabel, NodeTime, RankSummary};
+use crate::event::{NodeLabel, NodeTime, RankMessages, RankSummary};
 use crate::network::message::Rank;
 use crate::network::transport::{DeviceUse, Endpoint};
 use crate::scenario::plan::rdma::RdmaOptions;
@@ -77,6 +77,9 @@ pub struct Assignment {
     pub oversubscribed: bool,
     /// Carry, reduce and check real data.
     pub verify: bool,
+    /// Messages whose times are kept.
+    #[serde(default)]
+    pub messages: MessageLimits,
     /// Real rate of the slowest link, bits per second; `None`: links are not shaped.
     pub slowest_bps: Option<u64>,
     /// Core to be pinned to.
@@ -87,6 +90,15 @@ pub struct Assignment {
     pub origin_ns: u64,
     /// The mesh must be connected within this time, milliseconds.
     pub setup_ms: u64,
+}
+
+/// How many messages a rank keeps the times of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageLimits {
+    /// Those of so many measured iterations of each row.
+    pub iterations: u32,
+    /// Sends and receives of a row: at most.
+    pub most: u32,
 }
 
 /// One row as a rank plays it.
@@ -193,6 +205,9 @@ pub struct RowDone {
     /// When they were played.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub times: Vec<NodeTime>,
+    /// Messages that it sent and received.
+    #[serde(default)]
+    pub messages: RankMessages,
 }
 
 /// Writes one object.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use genie_emu::journal::Journal;
 
 use super::clock::monotonic_ns;
-use super::control::{Assignment, Heartbeat, Order, Report, RowDone};
+use super::control::{Assignment, Heartbeat, MessageLimits, Order, Report, RowDone};
 use super::exit;
 use super::fabric::Fabric;
 use super::fabric::emulated::real_rate;
@@ -25,13 +25,17 @@ use super::launch::local::Launch;
 use super::peers::peers;
 use super::stages::{Crew, Failure, Notice};
 use super::store::{self, StoreAddress};
-use crate::event::{Calibration, Event, OpRecord, Pulse, RankPulse, RankSummary, Status, TracePlayed};
+use crate::event::{
+    Calibration, Event, OpRecord, Pulse, RankMessages, RankPulse, RankSummary, Status, TracePlayed,
+};
 use crate::network::message::Rank;
 use crate::scenario::plan::Plan;
 use crate::scenario::plan::optical::{Change, Step};
 
 /// Ranks get so long to end by themselves once everything is played.
 const LAST_ORDERS: std::time::Duration = std::time::Duration::from_millis(500);
+/// Sends and receives of a whole run whose times are kept.
+const MESSAGES: usize = 400_000;
 /// Most of a rank's stderr that is kept.
 const STDERR: u64 = 4096;
 
@@ -576,6 +580,7 @@ impl<'a> Run<'a> {
         let after = self.counted();
         let changes = self.say_reconfigured(crew);
         self.say_nodes(row, &mut rows);
+        self.say_messages(row, &mut rows);
         let mut record = record(row, true, rows, difference(&before, &after));
         let taken = crew.cpu_time().since(&cpu_before);
         (record.stolen_share, record.others_share) = (taken.stolen, taken.others);
@@ -603,6 +608,17 @@ impl<'a> Run<'a> {
         self.say(Event::TraceModelled { op, model });
     }
 
+    /// Messages that ranks kept the times of.
+    fn say_messages(&mut self, op: usize, rows: &mut [RowDone]) {
+        let ranks: Vec<RankMessages> = rows
+            .iter_mut()
+            .map(|row| std::mem::take(&mut row.messages))
+            .collect();
+        if ranks.iter().any(|rank| *rank != RankMessages::default()) {
+            self.say(Event::MessagesSeen { op, ranks });
+        }
+    }
+
     fn counted(&self) -> Vec<[u64; 2]> {
         self.fabric
             .as_ref()
@@ -614,7 +630,8 @@ impl<'a> Run<'a> {
     fn keep_parts(&mut self, parts: Vec<Option<RowDone>>) {
         let row = self.rows_done;
         let of_row = |part: Option<RowDone>| part.filter(|p| p.row == row).unwrap_or_default();
-        let rows: Vec<RowDone> = parts.into_iter().map(of_row).collect();
+        let mut rows: Vec<RowDone> = parts.into_iter().map(of_row).collect();
+        self.say_messages(row, &mut rows);
         if rows.iter().any(|r| !r.end_ns.is_empty()) {
             self.partial_row = true;
             let record = record(row, false, rows, Vec::new());
@@ -716,6 +733,10 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             }),
         })
         .collect();
+    let messages = MessageLimits {
+        iterations: plan.testbed.record_messages,
+        most: (MESSAGES / (plan.ranks.len() * rows.len()).max(1)) as u32,
+    };
     let paced = |rate: crate::scenario::units::Bandwidth| (rate.bytes_per_second() / plan.dilation) as u64;
     (0..plan.ranks.len())
         .map(|rank| Assignment {
@@ -735,6 +756,7 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             wait: plan.testbed.wait,
             oversubscribed,
             verify: plan.testbed.verify,
+            messages,
             slowest_bps,
             core: pin.then_some((rank % cores) as u32),
             dilation: plan.dilation,

@@ -19,8 +19,10 @@ use crate::system::npu::{Direction, Npu};
 use crate::system::op::{Algorithm, Collective, Op};
 use crate::system::payload;
 
+mod messages;
 pub(super) mod pass;
 
+use messages::Messages;
 use pass::Pass;
 
 /// A wait longer than this is published, for "who waits for whom".
@@ -114,6 +116,8 @@ pub struct Player {
     done: Vec<NodeId>,
     /// The iteration of a trace that is being played.
     pass: Option<Pass>,
+    /// Messages whose times are kept.
+    messages: Messages,
     /// Real data of the operation in flight, and where its pending receives belong.
     buffers: HashMap<NodeId, Real>,
     receives: HashMap<MessageId, (Transfer, Combine)>,
@@ -139,6 +143,7 @@ impl Player {
                 .map_err(npu_error)?;
         }
         Ok(Self {
+            messages: Messages::new(&assignment),
             assignment,
             npu,
             transport,
@@ -192,6 +197,7 @@ impl Player {
             if iteration == entry.warmup {
                 (cpu, sent) = (cpu_seconds(), self.transport.totals().sent_bytes);
             }
+            self.messages.begin(iteration.checked_sub(entry.warmup));
             let start = monotonic_ns();
             let wrong = match &mut trace {
                 Some(trace) => self.run_trace(trace, iteration.checked_sub(entry.warmup))?,
@@ -205,6 +211,7 @@ impl Player {
                 }
                 record.wrong = record.wrong.map(|sum| sum + wrong);
             });
+            self.hand_in_messages();
             self.status
                 .iterations
                 .store(u64::from(iteration) + 1, Ordering::Relaxed);
@@ -215,6 +222,8 @@ impl Player {
                 (record.cpu_s, record.sent_bytes) = (cpu_seconds() - cpu, sent_bytes);
             }
         });
+        self.messages.end_row();
+        self.hand_in_messages();
         if let Some(trace) = trace {
             let (labels, times) = trace.records(assignment.origin_ns);
             self.record(|record| (record.labels, record.times) = (labels, times));
@@ -231,6 +240,16 @@ impl Player {
     fn record(&self, change: impl FnOnce(&mut RowDone)) {
         if let Ok(mut record) = self.status.record.lock() {
             change(&mut record);
+        }
+    }
+
+    /// Adds to the record what messages have come to an end.
+    fn hand_in_messages(&mut self) {
+        if let Some(mut messages) = self.messages.take() {
+            self.record(|record| {
+                record.messages.seen.append(&mut messages.seen);
+                record.messages.left_out += messages.left_out;
+            });
         }
     }
 
@@ -327,10 +346,12 @@ impl Player {
                         .buffers
                         .get(&t.node)
                         .map(|real| payload::gather(&t.region, &real.bytes));
+                    self.messages.posted(&t, true);
                     self.transport
                         .post_send(t.message, t.peer, t.channel, t.key, t.bytes, data)?;
                 }
                 Action::Receive(t, combine) => {
+                    self.messages.posted(&t, false);
                     self.transport
                         .post_receive(t.message, t.peer, t.channel, t.key, t.bytes)?;
                     if self.assignment.verify {
@@ -355,9 +376,14 @@ impl Player {
     }
 
     fn complete(&mut self, completion: Completion) -> Result<(), PlayError> {
+        let now = monotonic_ns();
         let input = match completion {
-            Completion::Sent(id) => Input::Sent(id),
+            Completion::Sent(id) => {
+                self.messages.done(id, now);
+                Input::Sent(id)
+            }
             Completion::Received(id, data) => {
+                self.messages.done(id, now);
                 if let Some((transfer, combine)) = self.receives.remove(&id)
                     && let Some(real) = self.buffers.get_mut(&transfer.node)
                 {
@@ -366,7 +392,7 @@ impl Player {
                 Input::Received(id)
             }
         };
-        self.npu.handle(input, monotonic_ns()).map_err(npu_error)
+        self.npu.handle(input, now).map_err(npu_error)
     }
 
     fn prepare(&mut self, node: NodeId, op: &Op, iteration: u64) {

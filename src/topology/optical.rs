@@ -66,6 +66,8 @@ pub enum Dialect {
     Netconf,
     /// SONiC-OCS by its command line and JSON patch.
     Sonic,
+    /// SONiC-OCS over gNMI.
+    Gnmi,
 }
 
 impl Dialect {
@@ -78,6 +80,7 @@ impl Dialect {
             Dialect::Restconf => "restconf",
             Dialect::Netconf => "netconf",
             Dialect::Sonic => "sonic",
+            Dialect::Gnmi => "gnmi",
         }
     }
 }

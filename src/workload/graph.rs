@@ -116,6 +116,15 @@ pub struct Rules {
     pub npus: u32,
     /// Collectives that ASTRA-sim refuses are carried out, and broadcasts have messages.
     pub extended: bool,
+    /// Compute takes so many times as long.
+    pub slowdown: Option<f64>,
+}
+
+impl Rules {
+    /// How long compute of `ns` takes.
+    fn slowed(&self, ns: u64) -> u64 {
+        self.slowdown.map_or(ns, |slowdown| (ns as f64 * slowdown) as u64)
+    }
 }
 
 /// Something in a graph that a user may not expect.
@@ -333,7 +342,11 @@ impl Lowering<'_> {
     fn node(&mut self, node: &Node) -> Result<GraphNode, GraphError> {
         let on_cpu = node.is_cpu_op()?;
         let work = if self.rules.replay_only {
-            Work::Delay(recorded(node)?)
+            let time = recorded(node)?;
+            Work::Delay(match node.kind {
+                NodeKind::Comp => self.rules.slowed(time),
+                _ => time,
+            })
         } else {
             self.work(node, on_cpu)?
         };
@@ -387,7 +400,7 @@ impl Lowering<'_> {
 
     fn compute(&mut self, node: &Node, on_cpu: bool) -> Result<Work, GraphError> {
         let Some(roofline) = self.rules.roofline.filter(|_| !on_cpu) else {
-            return Ok(Work::Delay(recorded(node)?));
+            return Ok(Work::Delay(self.rules.slowed(recorded(node)?)));
         };
         let (flops, bytes) = (node.required_u64(NUM_OPS)?, node.required_u64(TENSOR_SIZE)?);
         if flops == 0 || bytes == 0 {
@@ -396,7 +409,9 @@ impl Lowering<'_> {
         if bytes == 0 {
             return Ok(Work::Skip);
         }
-        Ok(Work::Compute(roofline.estimate(flops, bytes)))
+        let mut estimate = roofline.estimate(flops, bytes);
+        estimate.ns = self.rules.slowed(estimate.ns);
+        Ok(Work::Compute(estimate))
     }
 
     fn collective(&mut self, node: &Node) -> Result<Work, GraphError> {

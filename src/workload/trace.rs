@@ -27,7 +27,7 @@ pub enum Source {
     /// `PREFIX.<rank>.et`.
     Files(PathBuf),
     /// Made by every rank for itself.
-    Generated(Spec),
+    Generated(Box<Spec>),
 }
 
 /// Which nodes may run side by side.

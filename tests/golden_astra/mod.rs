@@ -104,6 +104,8 @@ pub fn options(row: &Row, folder: &Path) -> Options {
     let flag = |name: &str, default: &str| (*flags.get(name).unwrap_or(&default)).parse().unwrap();
     Options {
         workload: file(&row.workload),
+        jobs: None,
+        npus: None,
         system: file(&row.system),
         network: file(&row.network),
         memory: given(&row.memory),
@@ -113,6 +115,7 @@ pub fn options(row: &Row, folder: &Path) -> Options {
         injection_scale: flag("--injection-scale", "1"),
         rendezvous: flags.get("--rendezvous-protocol") == Some(&"true"),
         extended: false,
+        symmetry: true,
     }
 }
 

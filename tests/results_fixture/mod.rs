@@ -104,6 +104,7 @@ fn testbed() -> Testbed {
         deadline: Duration(10_000_000_000),
         setup_deadline: Duration(30_000_000_000),
         calibrate: true,
+        record_messages: 1,
         tcp: TcpOptions {
             channels: 1,
             congestion_control: "cubic".into(),

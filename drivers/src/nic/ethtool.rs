@@ -1,11 +1,21 @@
-//! Requests of ethtool that anybody may send: driver, firmware and bus of an interface
-//! (Linux include/uapi/linux/ethtool.h, `struct ethtool_drvinfo`), rings, pauses, channels.
+//! Requests of ethtool that read: driver, firmware and bus of an interface (Linux
+//! include/uapi/linux/ethtool.h, `struct ethtool_drvinfo`), rings, pauses, channels, error correction, and with
+//! privileges the memory of a module.
 
 use std::io;
 use std::os::fd::AsRawFd;
 
 /// `ETHTOOL_GDRVINFO` of linux/ethtool.h.
 const GET_DRIVER_INFO: u32 = 0x0000_0003;
+
+/// `ETHTOOL_GFECPARAM`.
+const FEC: u32 = 0x0000_0050;
+/// `ETHTOOL_GMODULEINFO`.
+const GET_MODULE_INFO: u32 = 0x0000_0042;
+/// `ETHTOOL_GMODULEEEPROM`.
+const GET_MODULE_MEMORY: u32 = 0x0000_0043;
+/// Bytes of module memory that are read: `ETH_MODULE_SFF_8436_MAX_LEN`.
+const MEMORY: usize = 640;
 
 /// `struct ethtool_drvinfo`, 196 bytes.
 #[repr(C)]
@@ -90,6 +100,7 @@ pub(super) fn details(interface: &str) -> Vec<(String, String)> {
             ],
         ),
         (0x0000_000e, &["coalesce_rx_us", "coalesce_rx_frames"]),
+        (FEC, &["fec_active", "fec_configured"]),
     ];
     let mut details = Vec::new();
     for (command, names) in QUESTIONS {
@@ -98,10 +109,61 @@ pub(super) fn details(interface: &str) -> Vec<(String, String)> {
         words[0] = *command;
         if request(interface, &mut words).is_ok() {
             let named = names.iter().zip(&words[1..]).filter(|(name, _)| !name.is_empty());
-            details.extend(named.map(|(name, word)| ((*name).to_owned(), word.to_string())));
+            let value = |word: &u32| {
+                if *command == FEC {
+                    fec(*word)
+                } else {
+                    word.to_string()
+                }
+            };
+            details.extend(named.map(|(name, word)| ((*name).to_owned(), value(word))));
         }
     }
     details
+}
+
+/// Error correction of `enum ethtool_fec_config_bits`, in words.
+fn fec(bits: u32) -> String {
+    const NAMES: [&str; 6] = ["none", "auto", "off", "RS", "BaseR", "LLRS"];
+    let set = |(bit, name): (usize, &&'static str)| (bits >> bit & 1 == 1).then_some(*name);
+    NAMES
+        .iter()
+        .enumerate()
+        .filter_map(set)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// `struct ethtool_eeprom` with room for the longest module memory that is asked for.
+#[repr(C)]
+struct RawMemory {
+    cmd: u32,
+    magic: u32,
+    offset: u32,
+    len: u32,
+    data: [u8; MEMORY],
+}
+
+/// The memory of the module or cable in `interface`; empty where there is none, or no right to ask
+/// (`CAP_NET_ADMIN`).
+pub(super) fn module_memory(interface: &str) -> Vec<u8> {
+    // `struct ethtool_modinfo`: command, kind, length, 8 reserved words.
+    let mut kind = [0u32; 11];
+    kind[0] = GET_MODULE_INFO;
+    if request(interface, &mut kind).is_err() {
+        return Vec::new();
+    }
+    let mut memory = RawMemory {
+        cmd: GET_MODULE_MEMORY,
+        magic: 0,
+        offset: 0,
+        len: kind[2].min(MEMORY as u32),
+        data: [0; MEMORY],
+    };
+    match request(interface, &mut memory) {
+        Ok(()) => memory.data[..(memory.len as usize).min(MEMORY)].to_vec(),
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Sends a request of linux/ethtool.h that begins with its command and is at most as long as `T`.

@@ -3,9 +3,12 @@
 
 mod dcb;
 mod ethtool;
+mod module;
+mod pci;
 mod sysfs;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,21 +35,23 @@ pub struct Nic {
     pub state: Option<String>,
     /// Backed by a device (PCI, USB, virtio), as opposed to one made of software (veth, bridge).
     pub hardware: bool,
-    /// Further facts by name: PCI ids, PCIe speed and width, NUMA node, queues, ring sizes, pause frames, data
-    /// centre bridging.
+    /// Further facts by name: PCI ids, PCIe speed, width and sizes, NUMA node, queues, processors of interrupts, ring
+    /// sizes, pause frames, error correction, module or cable, data centre bridging.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub details: BTreeMap<String, String>,
 }
 
 /// All interfaces of this network namespace by name. Empty when sysfs is not there.
 pub fn list() -> Vec<Nic> {
-    let mut nics = sysfs::list(std::path::Path::new("/sys/class/net"));
+    let mut nics = sysfs::list(Path::new("/sys/class/net"), Path::new("/proc/irq"));
     for nic in &mut nics {
         if let Ok(info) = driver_info(&nic.name) {
             nic.add(info);
         }
         if nic.hardware {
             nic.details.extend(ethtool::details(&nic.name));
+            nic.details
+                .extend(module::details(&ethtool::module_memory(&nic.name)));
             nic.details.extend(dcb::details(&nic.name));
         }
     }
@@ -57,7 +62,7 @@ pub fn list() -> Vec<Nic> {
 /// it is set down.
 pub fn carrier(name: &str) -> Option<bool> {
     let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-    let path = std::path::Path::new("/sys/class/net").join(name).join("carrier");
+    let path = Path::new("/sys/class/net").join(name).join("carrier");
     let text = std::fs::read_to_string(path).ok().filter(|_| plain)?;
     Some(text.trim() == "1")
 }

@@ -3,19 +3,27 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::Nic;
+use super::{Nic, pci};
 
-/// Every interface below `class`, by name.
-pub(super) fn list(class: &Path) -> Vec<Nic> {
+/// Interrupts that are told one by one.
+const INTERRUPTS: usize = 64;
+
+/// Every interface below `class`, by name; `interrupts` is `/proc/irq`.
+pub(super) fn list(class: &Path, interrupts: &Path) -> Vec<Nic> {
     let Ok(entries) = fs::read_dir(class) else {
         return Vec::new();
     };
     let mut nics: Vec<Nic> = entries
         .flatten()
         .filter(|entry| entry.path().is_dir())
-        .map(|entry| read(&entry.path(), entry.file_name().to_string_lossy().into_owned()))
+        .map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let mut nic = read(&entry.path(), name);
+            nic.details.extend(processors(&entry.path(), interrupts));
+            nic
+        })
         .collect();
     nics.sort_by(|a, b| a.name.cmp(&b.name));
     nics
@@ -68,6 +76,8 @@ fn details(folder: &Path) -> BTreeMap<String, String> {
         Some(((*name).to_owned(), text.trim().to_owned())).filter(|(_, text)| !text.is_empty())
     };
     let mut details: BTreeMap<String, String> = FILES.iter().filter_map(value).collect();
+    let config = fs::read(folder.join("device/config")).unwrap_or_default();
+    details.extend(pci::details(&config));
     for (kind, name) in [("rx-", "rx_queues"), ("tx-", "tx_queues")] {
         let listing = fs::read_dir(folder.join("queues"))
             .into_iter()
@@ -81,6 +91,59 @@ fn details(folder: &Path) -> BTreeMap<String, String> {
         }
     }
     details
+}
+
+/// Which processors take a card's interrupts and share its queues' work.
+fn processors(folder: &Path, interrupts: &Path) -> BTreeMap<String, String> {
+    let text = |path: PathBuf| {
+        Some(fs::read_to_string(path).ok()?.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let mut found = BTreeMap::new();
+    let affinity = |number: &u32| {
+        let irq = interrupts.join(number.to_string());
+        let list =
+            text(irq.join("effective_affinity_list")).or_else(|| text(irq.join("smp_affinity_list")))?;
+        Some(format!("{number}:{list}"))
+    };
+    let numbers = numbers_of_interrupts(folder);
+    let told: Vec<String> = numbers.iter().take(INTERRUPTS).filter_map(affinity).collect();
+    if !told.is_empty() {
+        let more = numbers.len().saturating_sub(INTERRUPTS);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        found.insert("irq_processors".into(), told.join(" ") + &more);
+    }
+    for (name, file) in [
+        ("rps_cpus", "queues/rx-0/rps_cpus"),
+        ("xps_cpus", "queues/tx-0/xps_cpus"),
+    ] {
+        let mask = text(folder.join(file));
+        // None chosen: all zeros.
+        let chosen = mask.filter(|mask| mask.chars().any(|digit| !matches!(digit, '0' | ',')));
+        found.extend(chosen.map(|mask| (name.into(), mask)));
+    }
+    found
+}
+
+/// Of the device, or of the one that it sits on: virtio's interrupts are its PCI device's.
+fn numbers_of_interrupts(folder: &Path) -> Vec<u32> {
+    let device = fs::canonicalize(folder.join("device")).unwrap_or_default();
+    let own = [Some(device.as_path()), device.parent()];
+    let listed = own
+        .into_iter()
+        .flatten()
+        .find_map(|device| fs::read_dir(device.join("msi_irqs")).ok());
+    let names = listed
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name());
+    let mut numbers: Vec<u32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 #[cfg(test)]
@@ -106,7 +169,18 @@ mod tests {
         fs::create_dir_all(class.join("ens1/queues/rx-0")).unwrap();
         fs::create_dir_all(class.join("ens1/queues/rx-1")).unwrap();
         fs::write(class.join("veth0/speed"), "-1\n").unwrap();
-        let nics = list(&class);
+        for (irq, list) in [("24", "0"), ("131", "2-3")] {
+            fs::create_dir_all(device.join("msi_irqs")).unwrap();
+            fs::write(device.join("msi_irqs").join(irq), "msix\n").unwrap();
+            fs::create_dir_all(root.join("irq").join(irq)).unwrap();
+            fs::write(
+                root.join("irq").join(irq).join("smp_affinity_list"),
+                format!("{list}\n"),
+            )
+            .unwrap();
+        }
+        fs::write(class.join("ens1/queues/rx-0/rps_cpus"), "0,00000000\n").unwrap();
+        let nics = list(&class, &root.join("irq"));
         fs::remove_dir_all(&root).unwrap();
 
         assert_eq!(nics.len(), 2);
@@ -116,11 +190,14 @@ mod tests {
         assert_eq!((nics[0].mtu, nics[0].hardware), (Some(9000), true));
         assert_eq!(nics[0].details["pcie_speed"], "32.0 GT/s PCIe");
         assert_eq!(nics[0].details["rx_queues"], "2");
+        assert_eq!(nics[0].details["irq_processors"], "24:0 131:2-3");
+        assert!(!nics[0].details.contains_key("rps_cpus"), "none are chosen");
         assert_eq!((nics[1].speed_bps, nics[1].hardware), (None, false));
     }
 
     #[test]
     fn no_sysfs_is_no_cards() {
-        assert!(list(Path::new("/nonexistent/net")).is_empty());
+        let nowhere = Path::new("/nonexistent");
+        assert!(list(&nowhere.join("net"), &nowhere.join("irq")).is_empty());
     }
 }

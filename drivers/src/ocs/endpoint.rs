@@ -31,17 +31,20 @@ pub enum Dialect {
     Netconf,
     /// SONiC-OCS by its command line and JSON patch.
     Sonic,
+    /// SONiC-OCS over gNMI.
+    Gnmi,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Dialect; 6] = [
+    pub const ALL: [Dialect; 7] = [
         Dialect::Scpi,
         Dialect::Tl1Polatis,
         Dialect::Tl1Calient,
         Dialect::Restconf,
         Dialect::Netconf,
         Dialect::Sonic,
+        Dialect::Gnmi,
     ];
 
     /// Its name on the command line and in files.
@@ -53,6 +56,7 @@ impl Dialect {
             Dialect::Restconf => "restconf",
             Dialect::Netconf => "netconf",
             Dialect::Sonic => "sonic",
+            Dialect::Gnmi => "gnmi",
         }
     }
 
@@ -64,6 +68,7 @@ impl Dialect {
             Dialect::Restconf => include_str!("../../devices/polatis-restconf.toml"),
             Dialect::Netconf => include_str!("../../devices/polatis-netconf.toml"),
             Dialect::Sonic => include_str!("../../devices/sonic-ocs.toml"),
+            Dialect::Gnmi => include_str!("../../devices/sonic-gnmi.toml"),
         }
     }
 }
@@ -87,7 +92,9 @@ impl FromStr for Dialect {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// No such dialect.
-    #[error("`{0}` is not a dialect\nhelp: one of scpi, tl1-polatis, tl1-calient, restconf, netconf, sonic")]
+    #[error(
+        "`{0}` is not a dialect\nhelp: one of scpi, tl1-polatis, tl1-calient, restconf, netconf, sonic, gnmi"
+    )]
     Dialect(String),
     /// Not an address.
     #[error(
@@ -154,6 +161,7 @@ struct Description {
     program: Option<Vec<String>>,
     port: Option<u16>,
     ssh: Option<Vec<String>>,
+    tls: Option<Vec<String>>,
     user: Option<String>,
     password: Option<String>,
     password_env: Option<String>,
@@ -199,7 +207,10 @@ impl Endpoint {
         let via = match way {
             "unix" => Via::Unix(place.into()),
             "tcp" => tcp(place, usual.port).ok_or_else(bad)?,
-            "ssh" => ssh(place, user.as_deref(), &usual).ok_or_else(bad)?,
+            "ssh" => {
+                program(usual.ssh.as_ref(), place, user.as_deref(), ssh_port(dialect)).ok_or_else(bad)?
+            }
+            "tls" => program(usual.tls.as_ref(), place, user.as_deref(), usual.port).ok_or_else(bad)?,
             _ => return Err(bad()),
         };
         Ok(Self::from_parts(dialect, via, user, &usual, text.to_owned()))
@@ -263,6 +274,14 @@ impl Endpoint {
         &self.name
     }
 
+    /// Host and port as URLs have them.
+    pub(super) fn authority(&self) -> String {
+        match &self.via {
+            Via::Tcp { host, port } => joined(host, *port),
+            _ => "localhost".into(),
+        }
+    }
+
     /// What tells this switch from others, however it is named; for locks.
     pub fn key(&self) -> String {
         match &self.via {
@@ -305,21 +324,28 @@ fn host_port(place: &str, usual: Option<u16>) -> Option<(String, u16)> {
     (!host.is_empty() && !host.starts_with('-') && host.chars().all(good)).then(|| (host.to_owned(), port))
 }
 
-/// The child `ssh` of a dialect that has one: its options with `{port}`, `{user}` and `{host}` filled in.
-fn ssh(place: &str, user: Option<&str>, usual: &Description) -> Option<Via> {
-    let words = usual.ssh.as_ref()?;
-    let port = if usual.dialect == Some(Dialect::Netconf) {
-        830
-    } else {
-        22
-    };
-    let (host, port) = host_port(place, Some(port))?;
+/// The child of a dialect that has one for this way: its words with `{port}`, `{user}` and `{host}` filled in.
+fn program(words: Option<&Vec<String>>, place: &str, user: Option<&str>, port: Option<u16>) -> Option<Via> {
+    let (host, port) = host_port(place, port)?;
+    let both = joined(&host, port);
     let fill = |word: &String| {
+        let word = word.replace("{host}:{port}", &both);
         let word = word.replace("{port}", &port.to_string());
         word.replace("{user}", user.unwrap_or("admin"))
             .replace("{host}", &host)
     };
-    Some(Via::Program(words.iter().map(fill).collect()))
+    Some(Via::Program(words?.iter().map(fill).collect()))
+}
+
+fn joined(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
+fn ssh_port(dialect: Dialect) -> Option<u16> {
+    Some(if dialect == Dialect::Netconf { 830 } else { 22 })
 }
 
 #[cfg(test)]
@@ -358,8 +384,14 @@ mod tests {
             words.contains(&"me@ocs".to_owned()) && words.contains(&"830".to_owned()),
             "{words:?}"
         );
+        let Via::Program(words) = via("gnmi+tls://[fe80::1]") else {
+            panic!()
+        };
+        assert!(words.contains(&"[fe80::1]:8080".to_owned()), "{words:?}");
         for text in [
             "",
+            "scpi+tls://h",
+            "gnmi+tls://-h",
             "scpi",
             "scpi://",
             "scp://x",

@@ -17,7 +17,7 @@ use crate::testbed::exit;
 /// What exit codes mean here.
 pub const EXIT_CODES: &str = "\
 SWITCH is an address, DIALECT://HOST[:PORT] with DIALECT one of scpi, tl1-polatis, tl1-calient, restconf,
-netconf (or netconf+ssh), sonic (or sonic+ssh), or the path of a device file.
+netconf (or netconf+ssh), sonic (or sonic+ssh), gnmi (or gnmi+tls), or the path of a device file.
 Exit codes: 0 done; 2 bad input, a lease or a port that is not allowed: nothing was changed;
 5 the switch could not be reached or did not do it.";
 

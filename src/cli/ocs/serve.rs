@@ -15,7 +15,7 @@ const SLOWEST: std::time::Duration = std::time::Duration::from_secs(3600);
 /// Arguments of `genie ocs serve`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Language: scpi, tl1-polatis, tl1-calient, restconf, netconf or sonic.
+    /// Language: scpi, tl1-polatis, tl1-calient, restconf, netconf, sonic or gnmi.
     #[arg(long)]
     dialect: Dialect,
     /// Ports on each side.

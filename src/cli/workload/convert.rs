@@ -1,12 +1,13 @@
 //! `genie workload convert`: writes traces of one or all ranks, and a comm-group file where they need one.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
 use super::input::{self, Input};
+use crate::results::durable::{self, Output};
 use crate::testbed::exit;
 use crate::workload::chakra::{Trace, Writer};
 use crate::workload::error::FormatError;
@@ -75,7 +76,7 @@ pub fn run(args: &Args) -> Result<i32, FormatError> {
     if !source.groups.is_empty() {
         let path = PathBuf::from(format!("{}.groups.json", args.output));
         let groups = serde_json::to_string_pretty(&source.groups).expect("numbers are plain JSON");
-        fs::write(&path, groups + "\n").map_err(|error| failed(&path, &error))?;
+        durable::output(&path, &(groups + "\n")).map_err(|error| failed(&path, &error))?;
         text += &format!("{} comm groups: {}\n", source.groups.len(), path.display());
     }
     super::notice(&notices);
@@ -93,14 +94,14 @@ fn write(trace: &Trace, to: Target, path: &Path) -> Result<Vec<String>, FormatEr
         Target::Json => (protobuf::write(trace), Vec::new()),
         Target::GraphJson => graph::write(trace),
     };
-    fs::write(path, text).map_err(|error| failed(path, &error))?;
+    durable::output(path, &text).map_err(|error| failed(path, &error))?;
     Ok(lost)
 }
 
 fn et(trace: &Trace, path: &Path) -> io::Result<()> {
-    let mut writer = Writer::new(BufWriter::new(File::create(path)?), &trace.metadata)?;
+    let mut writer = Writer::new(Output::create(path)?, &trace.metadata)?;
     trace.nodes.iter().try_for_each(|node| writer.node(node))?;
-    writer.finish()?.flush()
+    writer.finish()?.finish()
 }
 
 fn failed(path: &Path, error: &io::Error) -> FormatError {

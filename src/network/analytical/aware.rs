@@ -60,6 +60,8 @@ pub struct Aware {
     topology: Topology,
     dimensions: Vec<Links>,
     links: Vec<Link>,
+    /// The links of rank 0 stand for all others' ([`super::symmetry`]).
+    of_one: bool,
 }
 
 /// Links of a rank in a dimension: both ways round a ring, up to and down from a switch, to each
@@ -80,6 +82,16 @@ pub fn count_links(topology: &Topology) -> u64 {
 impl Aware {
     /// The idle network of a topology.
     pub fn new(topology: Topology) -> Self {
+        Self::build(topology, false)
+    }
+
+    /// The same for a rank that stands for all, with its own links only.
+    pub fn of_one(topology: Topology) -> Self {
+        Self::build(topology, true)
+    }
+
+    fn build(topology: Topology, of_one: bool) -> Self {
+        let ranks = if of_one { 1 } else { topology.npus() };
         let mut first = 0;
         let dimensions = topology.dimensions().iter().map(|&dimension| {
             let per_rank = links_per_rank(&dimension) as u32;
@@ -94,13 +106,14 @@ impl Aware {
                 per_rank,
                 cost,
             };
-            first += per_rank * topology.npus();
+            first += per_rank * ranks;
             links
         });
         Aware {
             dimensions: dimensions.collect(),
             links: vec![IDLE; first as usize],
             topology,
+            of_one,
         }
     }
 
@@ -157,12 +170,18 @@ impl Aware {
         self.dimensions.partition_point(|links| links.first <= link) - 1
     }
 
-    /// Sends a message on its way from where it is; `true` if it is where it belongs.
-    pub fn forward(&mut self, messages: &mut Messages, queue: &mut EventQueue, index: MessageIndex) -> bool {
+    /// Sends a message on its way from where it is; gives the link, or `None` if it is where it belongs.
+    #[inline]
+    pub fn forward(
+        &mut self,
+        messages: &mut Messages,
+        queue: &mut EventQueue,
+        index: MessageIndex,
+    ) -> Option<u32> {
         let message = messages.get_mut(index);
         let (at, to) = (message.at, message.key.destination);
         if at == to {
-            return true;
+            return None;
         }
         let (d, link, next) = self.hop(at, to);
         message.at = next;
@@ -180,7 +199,7 @@ impl Aware {
             line.busy = true;
             self.transmit(queue, d, link, index, bytes);
         }
-        false
+        Some(link)
     }
 
     /// A link has sent its message: the next one may go.
@@ -211,25 +230,32 @@ impl Aware {
         queue.push(cost.occupied, Kind::LinkFree, link, 0);
     }
 
+    /// The first of a rank's links in a dimension.
+    #[inline]
+    fn links_of(&self, d: usize, rank: Rank) -> u32 {
+        let links = &self.dimensions[d];
+        let rank = if self.of_one { 0 } else { rank };
+        links.first + rank * links.per_rank
+    }
+
     /// The link from `at` towards `to`, its dimension, and where it leads.
     fn hop(&self, at: u32, to: Rank) -> (usize, u32, u32) {
         if at & IN_SWITCH != 0 {
             let rank = at & (MAX_NPUS - 1);
             let d = ((at & !IN_SWITCH) >> DIMENSION_SHIFT) as usize;
-            let links = &self.dimensions[d];
-            return (d, links.first + rank * links.per_rank + 1, rank);
+            return (d, self.links_of(d, rank) + 1, rank);
         }
         let (d, from, goal) = self
             .topology
             .differing(at, to)
             .expect("a message that is where it belongs is not sent on");
-        let links = &self.dimensions[d];
         let Dimension {
             kind, size, stride, ..
-        } = links.dimension;
-        let mine = links.first + at * links.per_rank;
+        } = self.dimensions[d].dimension;
+        let mine = self.links_of(d, at);
         let moved = |coordinate: u32| at - from * stride + coordinate * stride;
         match kind {
+            BlockKind::FullyConnected if self.of_one => (d, mine + (goal + size - from) % size, moved(goal)),
             BlockKind::FullyConnected => (d, mine + goal, moved(goal)),
             BlockKind::Switch => {
                 let switch = IN_SWITCH | (d as u32) << DIMENSION_SHIFT;

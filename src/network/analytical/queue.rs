@@ -14,6 +14,8 @@ pub enum Kind {
     LinkFree = 2,
     /// Rank `who` is told of a message that came before it was expected.
     Late = 3,
+    /// Rank `who` is done with sending a message that may still be on its way.
+    Sent = 4,
 }
 
 /// Something that happens at a time.
@@ -24,12 +26,12 @@ pub struct Event {
     pub token: u64,
     /// Rank, message or link.
     pub who: u32,
-    /// Bits 31, 30: kind. Bit 29: fired through another timer of its rank. Rest: the next such timer.
+    /// Bits 31 to 29: kind. Bit 28: fired through another timer of its rank. Rest: the next such timer.
     meta: u32,
 }
 
-const KIND_SHIFT: u32 = 30;
-const CHAINED: u32 = 1 << 29;
+const KIND_SHIFT: u32 = 29;
+const CHAINED: u32 = 1 << 28;
 const NEXT: u32 = CHAINED - 1;
 
 impl Event {
@@ -39,7 +41,8 @@ impl Event {
             0 => Kind::Timer,
             1 => Kind::Arrival,
             2 => Kind::LinkFree,
-            _ => Kind::Late,
+            3 => Kind::Late,
+            _ => Kind::Sent,
         }
     }
 

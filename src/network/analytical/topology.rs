@@ -100,6 +100,15 @@ impl Topology {
         self.npus
     }
 
+    /// The rank from which 0 is as far, in every dimension, as `rank` is from 0.
+    pub fn opposite(&self, rank: Rank) -> Rank {
+        let ways = self.dimensions.iter().map(|dim| {
+            let coordinate = dim.coordinate(rank);
+            (dim.size - coordinate) % dim.size * dim.stride
+        });
+        ways.sum()
+    }
+
     /// The first dimension in which two ranks differ, with both coordinates.
     pub fn differing(&self, from: Rank, to: Rank) -> Option<(usize, u32, u32)> {
         if let [only] = &self.dimensions[..] {
@@ -110,5 +119,33 @@ impl Topology {
         pairs
             .map(|(d, dim)| (d, dim.coordinate(from), dim.coordinate(to)))
             .find(|&(_, a, b)| a != b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_opposite_of_a_rank_is_as_far_from_0() {
+        let dim = |kind, npus| Dim {
+            kind,
+            npus,
+            bandwidth_gib_per_s: 50.0,
+            latency_ns: 500.0,
+        };
+        let dims = vec![
+            dim(BlockKind::Ring, 4),
+            dim(BlockKind::Switch, 2),
+            dim(BlockKind::FullyConnected, 3),
+        ];
+        let topology = Topology::new(&NetworkConfig { dims }).unwrap();
+        let coordinates = |rank| -> Vec<u32> {
+            let dims = topology.dimensions().iter();
+            dims.map(|dim| dim.coordinate(rank)).collect()
+        };
+        assert_eq!(coordinates(23), [3, 1, 2]);
+        assert_eq!(coordinates(topology.opposite(23)), [1, 1, 1]);
+        assert!((0..24).all(|rank| topology.opposite(topology.opposite(rank)) == rank));
     }
 }

@@ -6,8 +6,10 @@ use crate::network::message::{MessageKey, Rank};
 use super::aware::Aware;
 use super::matching::{Expectation, Key, Message, Messages};
 use super::queue::{EventQueue, Kind};
+use super::symmetry::Symmetry;
 use super::topology::{Dimension, Topology};
 use super::unaware::Unaware;
+use super::wires::Wires;
 
 /// A send or receive of whose end nobody wants to be told.
 pub const NOBODY: u64 = u64::MAX;
@@ -16,7 +18,7 @@ pub const NOBODY: u64 = u64::MAX;
 pub trait Machine {
     /// A rank begins.
     fn start(&mut self, rank: Rank, network: &mut Network);
-    /// A message of `rank` has arrived where it was sent to.
+    /// A message of `rank` has arrived where it was sent to, or (over wires) has left its buffer.
     fn sent(&mut self, rank: Rank, token: u64, network: &mut Network);
     /// A message has arrived that `rank` expects.
     fn received(&mut self, rank: Rank, token: u64, network: &mut Network);
@@ -42,6 +44,7 @@ pub struct Hop {
 enum Fabric {
     Unaware(Unaware),
     Aware(Aware),
+    Wires(Wires),
 }
 
 /// The network and its clock.
@@ -51,6 +54,8 @@ pub struct Network {
     messages: Messages,
     fabric: Fabric,
     sent: u64,
+    /// Rank 0 stands for all.
+    symmetry: Option<Box<Symmetry>>,
 }
 
 impl Network {
@@ -64,12 +69,52 @@ impl Network {
         Self::new(topology.npus(), Fabric::Aware(Aware::new(topology)))
     }
 
+    /// A network of wires, which ends a send before its message is there.
+    pub fn wired(wires: Wires) -> Self {
+        Self::new(wires.ranks(), Fabric::Wires(wires))
+    }
+
+    /// The network for rank 0 that stands for all, as long as [`Network::is_symmetric`]. No message may take
+    /// less than 1 ns.
+    pub fn symmetric(topology: Topology, aware: bool) -> Self {
+        let fabric = if aware {
+            Fabric::Aware(Aware::of_one(topology))
+        } else {
+            Fabric::Unaware(Unaware::new(topology))
+        };
+        let links = match &fabric {
+            Fabric::Aware(aware) => aware.links(),
+            _ => 0,
+        };
+        Network {
+            symmetry: Some(Box::new(Symmetry::new(links))),
+            ..Self::new(1, fabric)
+        }
+    }
+
     fn new(npus: u32, fabric: Fabric) -> Self {
         Network {
             queue: EventQueue::new(npus),
             messages: Messages::default(),
             fabric,
             sent: 0,
+            symmetry: None,
+        }
+    }
+
+    /// Whether rank 0 still stands for all. Once it does not, nothing that this network says is right.
+    pub fn is_symmetric(&self) -> bool {
+        self.symmetry
+            .as_ref()
+            .is_some_and(|symmetry| !symmetry.is_broken())
+    }
+
+    /// Its dimensions and ranks; wires have none.
+    fn topology(&self) -> Option<&Topology> {
+        match &self.fabric {
+            Fabric::Unaware(unaware) => Some(unaware.topology()),
+            Fabric::Aware(aware) => Some(aware.topology()),
+            Fabric::Wires(_) => None,
         }
     }
 
@@ -90,6 +135,10 @@ impl Network {
 
     /// Sends a message; [`Machine::sent`] is told of its arrival, unless `token` is [`NOBODY`].
     pub fn send(&mut self, from: Rank, to: Rank, key: MessageKey, bytes: u64, token: u64) {
+        let (from, to) = match (&self.symmetry, self.topology()) {
+            (Some(_), Some(topology)) => (topology.opposite(to), from),
+            _ => (from, to),
+        };
         let key = Key {
             source: from,
             destination: to,
@@ -97,17 +146,31 @@ impl Network {
             bytes,
         };
         self.sent += 1;
+        if let Fabric::Wires(wires) = &mut self.fabric {
+            let now = self.queue.now();
+            let carried = wires.carry(from, to, bytes, now);
+            let index = self.messages.send(key, NOBODY);
+            self.queue.push(carried.arrives - now, Kind::Arrival, index, 0);
+            if token != NOBODY {
+                self.queue.push(carried.taken - now, Kind::Sent, from, token);
+            }
+            return;
+        }
         let index = self.messages.send(key, token);
         match &mut self.fabric {
             Fabric::Unaware(unaware) => {
                 let delay = unaware.delay(from, to, bytes);
                 self.queue.push(delay, Kind::Arrival, index, 0);
             }
-            Fabric::Aware(aware) => {
-                if aware.forward(&mut self.messages, &mut self.queue, index) {
-                    self.queue.push(0, Kind::Arrival, index, 0);
+            Fabric::Aware(aware) => match aware.forward(&mut self.messages, &mut self.queue, index) {
+                None => self.queue.push(0, Kind::Arrival, index, 0),
+                Some(link) => {
+                    if let Some(symmetry) = &mut self.symmetry {
+                        symmetry.departs(self.queue.now(), index, link);
+                    }
                 }
-            }
+            },
+            Fabric::Wires(_) => unreachable!("wires carry their messages themselves"),
         }
     }
 
@@ -136,24 +199,21 @@ impl Network {
         match &self.fabric {
             Fabric::Unaware(unaware) => unaware.topology().npus() as usize * self.dimensions().len(),
             Fabric::Aware(aware) => aware.links(),
+            Fabric::Wires(_) => 0,
         }
     }
 
     /// The dimensions.
     pub fn dimensions(&self) -> &[Dimension] {
-        match &self.fabric {
-            Fabric::Unaware(unaware) => unaware.topology().dimensions(),
-            Fabric::Aware(aware) => aware.topology().dimensions(),
-        }
+        self.topology().map_or(&[], Topology::dimensions)
     }
 
     /// Between whom a link is.
     pub fn describe(&self, link: u32) -> String {
-        match &self.fabric {
-            Fabric::Unaware(unaware) => {
-                format!("what rank {} sends", link % unaware.topology().npus())
-            }
-            Fabric::Aware(aware) => aware.describe(link),
+        match (&self.fabric, self.topology()) {
+            (Fabric::Aware(aware), _) => aware.describe(link),
+            (_, Some(topology)) => format!("what rank {} sends", link % topology.npus()),
+            _ => format!("link {link}"),
         }
     }
 
@@ -172,6 +232,7 @@ impl Network {
                 }
             }
             Fabric::Aware(aware) => aware.walk(from, to, bytes, visit),
+            Fabric::Wires(_) => {}
         }
     }
 
@@ -187,16 +248,27 @@ impl Network {
         }
     }
 
-    /// Lets up to `events` events happen; `false` when none is left.
+    /// Lets up to `events` events happen; `false` when none is left, or the symmetry is broken.
     pub fn run(&mut self, machine: &mut impl Machine, events: u64) -> bool {
         for _ in 0..events {
+            if let Some(symmetry) = &self.symmetry
+                && symmetry.is_broken()
+            {
+                return false;
+            }
             let Some(event) = self.queue.pop() else {
                 return false;
             };
             match event.kind() {
-                Kind::Timer => machine.timer(event.who, event.token, self),
+                Kind::Timer => {
+                    if let Some(symmetry) = &mut self.symmetry {
+                        symmetry.timer(self.queue.now());
+                    }
+                    machine.timer(event.who, event.token, self);
+                }
                 Kind::Arrival => self.arrival(machine, event.who),
                 Kind::Late => machine.received(event.who, event.token, self),
+                Kind::Sent => machine.sent(event.who, event.token, self),
                 Kind::LinkFree => {
                     if let Fabric::Aware(aware) = &mut self.fabric {
                         aware.release(&self.messages, &mut self.queue, event.who);
@@ -210,9 +282,18 @@ impl Network {
     /// A message has reached the next device, or its destination.
     fn arrival(&mut self, machine: &mut impl Machine, index: u32) {
         if let Fabric::Aware(aware) = &mut self.fabric
-            && !aware.forward(&mut self.messages, &mut self.queue, index)
+            && let Some(link) = aware.forward(&mut self.messages, &mut self.queue, index)
         {
+            if let Some(symmetry) = &mut self.symmetry {
+                symmetry.passes(self.queue.now(), index, link);
+            }
             return;
+        }
+        if let Some(symmetry) = &mut self.symmetry {
+            let Key {
+                source, key, bytes, ..
+            } = self.messages.get(index).key;
+            symmetry.arrives(self.queue.now(), index, source, (key, bytes));
         }
         let arrived = self.messages.arrive(index);
         if arrived.send != NOBODY {

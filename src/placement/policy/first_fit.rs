@@ -1,7 +1,7 @@
 //! First fit: the first free box on a torus whose circuits stand still.
 
 use super::{Placement, Policy, Refusal, fixed_closing};
-use crate::placement::fixed;
+use crate::placement::fixed::{self, Rows, Wanted};
 use crate::placement::fold::{Fold, unfolded};
 use crate::placement::machine::Machine;
 use crate::placement::shape::{Closing, Shape};
@@ -40,13 +40,13 @@ pub fn first_of(
         return Err(Refusal::Wiring);
     }
     let links = shape.grid(closing);
+    let (rows, links) = (Rows::of(state), &links);
     let find = |ports| {
-        folds
-            .iter()
-            .find_map(|fold| fixed::find(state, fold.dims, &links, &fold.map, ports))
+        let wanted = |fold| Wanted { fold, links, ports };
+        folds.iter().find_map(|fold| rows.find(&wanted(fold)))
     };
     if let Some(nodes) = find(true) {
-        let circuits = fixed::circuits(state.machine, &links, &nodes);
+        let circuits = fixed::circuits(state.machine, links, &nodes);
         return Ok(Placement { nodes, circuits });
     }
     let dark = state.machine.has_dead_ports() && find(false).is_some();

@@ -1,5 +1,7 @@
 //! Reconfiguration: the shape as it is, over cubes that circuits join.
 
+use std::collections::HashSet;
+
 use super::{Placement, Policy, Refusal};
 use crate::placement::fold::{Fold, unfolded};
 use crate::placement::machine::Machine;
@@ -19,7 +21,7 @@ impl Policy for Reconfiguration {
         }
         let fold = unfolded(shape);
         match find(shape, &fold, state, true) {
-            Some(slice) => Ok(placed(&slice, &fold, state)),
+            Some(slice) => Ok(placed(&slice, shape, &fold, state)),
             None => Err(why(shape, &[fold], state)),
         }
     }
@@ -44,13 +46,26 @@ pub fn find(shape: &Shape, fold: &Fold, state: &State<'_>, ports: bool) -> Optio
     slice::find(state, &wanted)
 }
 
-/// The job in the box that was found.
-pub fn placed(slice: &Slice, fold: &Fold, state: &State<'_>) -> Placement {
-    let nodes = slice.nodes(state);
-    Placement {
-        nodes: fold.map.iter().map(|node| nodes[*node as usize]).collect(),
-        circuits: slice.circuits(state),
+/// The job in the box that was found, with the circuits over which its links go: a folded job does not need all that
+/// the box has.
+pub fn placed(slice: &Slice, shape: &Shape, fold: &Fold, state: &State<'_>) -> Placement {
+    let (machine, of_box) = (state.machine, slice.nodes(state));
+    let nodes: Vec<u32> = fold.map().iter().map(|node| of_box[*node as usize]).collect();
+    let mut circuits = slice.circuits(state);
+    if fold.dims != shape.dims {
+        let links = shape.grid(Closing::Multiple(machine.side));
+        let ends = |(a, b): (u32, u32)| sorted(nodes[a as usize], nodes[b as usize]);
+        let needed: HashSet<(u32, u32)> = links.links().map(ends).collect();
+        circuits.retain(|circuit| {
+            let (a, b) = machine.ends(circuit);
+            needed.contains(&sorted(a, b))
+        });
     }
+    Placement { nodes, circuits }
+}
+
+fn sorted(a: u32, b: u32) -> (u32, u32) {
+    (a.min(b), a.max(b))
 }
 
 /// Why none of the folds has room: if blocks would fit but for how they must join, wiring.

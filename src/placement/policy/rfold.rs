@@ -34,7 +34,7 @@ impl Policy for Rfold {
             .iter()
             .find_map(|fold| Some((fold, find(shape, fold, state, true)?)));
         match found {
-            Some((fold, slice)) => Ok(placed(&slice, fold, state)),
+            Some((fold, slice)) => Ok(placed(&slice, shape, fold, state)),
             None => Err(why(shape, known, state)),
         }
     }

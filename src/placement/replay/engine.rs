@@ -268,7 +268,6 @@ impl<'a> Engine<'a> {
         let Some(ledger) = &mut self.ledger else { return };
         let claim = Claim {
             shape: *shape,
-            closing: self.closing,
             nodes: &placement.nodes,
             circuits: &placement.circuits,
             one_hop: self.policy.one_hop(),

@@ -26,6 +26,10 @@ pub fn read(format: Format, text: &str) -> Result<Rows, TraceError> {
     let mut rows = Rows::default();
     for (number, line) in lines {
         let fields = split(line);
+        // Some copies of the trace of 2020 have its separate header put before it.
+        if format == Format::Alibaba2020 && fields == header {
+            continue;
+        }
         let record = Record {
             columns: &columns,
             fields: &fields,

@@ -78,15 +78,15 @@ fn shapes(size: u32, nodes: u32) -> [Vec<Dims>; 3] {
     if size <= LONGEST {
         found[0].push([size, 1, 1]);
     }
-    let even = |n: u32| (2..=n).step_by(2).filter(move |d| n.is_multiple_of(*d));
-    for a in even(size) {
+    // Even divisors whose square is not above `n`, from `least` on: each pair of factors once.
+    let even = |n: u32, least: u32| {
+        let small = (least..).step_by(2).take_while(move |d| d * d <= n);
+        small.filter(move |d| n.is_multiple_of(*d) && (n / d).is_multiple_of(2))
+    };
+    for a in even(size, 2) {
         let rest = size / a;
-        if rest.is_multiple_of(2) && a <= rest {
-            found[1].push([a, rest, 1]);
-        }
-        let pairs = even(rest).map(|b| (b, rest / b));
-        let sorted = pairs.filter(|(b, c)| a <= *b && b <= c && c.is_multiple_of(2));
-        found[2].extend(sorted.map(|(b, c)| [a, b, c]));
+        found[1].push([a, rest, 1]);
+        found[2].extend(even(rest, a).map(|b| [a, b, rest / b]));
     }
     found.iter_mut().for_each(|of| of.retain(fits));
     found

@@ -10,7 +10,7 @@ pub mod philly;
 pub mod random;
 mod read;
 
-pub use read::{Format, Rows, TraceError, read};
+pub use read::{Format, Row, Rows, TraceError, read};
 
 use super::shape::Shape;
 

@@ -7,7 +7,7 @@ use super::{percent, short};
 use crate::report::svg::heat::{Colours, Heat};
 use crate::results::links::LinkOp;
 use crate::results::summary::Row;
-use crate::results::tables;
+use crate::results::{Run, tables};
 
 /// Link directions that are drawn; of more, the busiest.
 const DRAWN: usize = 128;
@@ -18,26 +18,8 @@ pub(super) fn section(side: &Side, title: String, place: usize) -> Option<Sectio
     if side.links.is_empty() && run.links.is_empty() {
         return None;
     }
-    let rows: Vec<&Row> = run.rows.iter().filter(|row| row.time.is_some()).collect();
-    let plan = &run.manifest.plan;
-    let shaped = plan.network.links.iter().all(|link| link.rate.is_some());
-    let mut directions: Vec<(String, Vec<Option<f64>>)> = Vec::new();
-    for (number, link) in plan.network.links.iter().enumerate() {
-        for direction in 0..2 {
-            let way = tables::way(plan, &plan.network.links[number], direction);
-            let of_link: Vec<&LinkOp> = side
-                .links
-                .iter()
-                .filter(|counted| counted.link == link.name && counted.direction == way)
-                .collect();
-            let rate = link.rate.filter(|_| shaped).map(|rate| rate.0 as f64 / 1e9);
-            let value = |row: &&Row| {
-                let counted = of_link.iter().find(|counted| counted.op == row.index)?;
-                Some(gbps(row, counted)? / rate.unwrap_or(1.0))
-            };
-            directions.push((way, rows.iter().map(value).collect()));
-        }
-    }
+    let rows = rows(run);
+    let (directions, shaped) = rates(side, &rows);
     let mut blocks = Vec::new();
     if directions
         .iter()
@@ -60,6 +42,36 @@ pub(super) fn section(side: &Side, title: String, place: usize) -> Option<Sectio
         blocks,
         ..Section::default()
     })
+}
+
+/// Rows that have a time.
+pub(super) fn rows(run: &Run) -> Vec<&Row> {
+    run.rows.iter().filter(|row| row.time.is_some()).collect()
+}
+
+/// For each direction its name and its mean rate in each of `rows`: as a share of the link's rate if all links have one,
+/// which the second answer says, else in Gbit/s.
+pub(super) fn rates(side: &Side, rows: &[&Row]) -> (Vec<(String, Vec<Option<f64>>)>, bool) {
+    let plan = &side.run().manifest.plan;
+    let shaped = plan.network.links.iter().all(|link| link.rate.is_some());
+    let mut directions: Vec<(String, Vec<Option<f64>>)> = Vec::new();
+    for (number, link) in plan.network.links.iter().enumerate() {
+        for direction in 0..2 {
+            let way = tables::way(plan, &plan.network.links[number], direction);
+            let of_link: Vec<&LinkOp> = side
+                .links
+                .iter()
+                .filter(|counted| counted.link == link.name && counted.direction == way)
+                .collect();
+            let rate = link.rate.filter(|_| shaped).map(|rate| rate.0 as f64 / 1e9);
+            let value = |row: &&Row| {
+                let counted = of_link.iter().find(|counted| counted.op == row.index)?;
+                Some(gbps(row, counted)? / rate.unwrap_or(1.0))
+            };
+            directions.push((way, rows.iter().map(value).collect()));
+        }
+    }
+    (directions, shaped)
 }
 
 /// Mean rate of a direction while the operation was played, nominal Gbit/s.

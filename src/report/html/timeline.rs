@@ -3,7 +3,8 @@
 use super::page::{Block, Figure, Section, Table};
 use super::short;
 use super::side::{Side, columns, words};
-use crate::report::svg::lanes::{Bar, Lanes};
+use super::{links, percent};
+use crate::report::svg::lanes::{Bar, Counter, Lanes};
 use crate::results::summary::Row;
 
 /// Ranks that have a lane of their own.
@@ -39,6 +40,7 @@ pub(super) fn section(side: &Side, title: String, place: usize) -> Option<Sectio
         bars,
         marks: losses(side),
         spans: spans.collect(),
+        counter: busiest(side),
     };
     let cut = match run.manifest.plan.ranks.len() {
         all if all > ranks => format!("; the first {ranks} of {all} ranks"),
@@ -56,7 +58,7 @@ pub(super) fn section(side: &Side, title: String, place: usize) -> Option<Sectio
         id: format!("timeline-{place}"),
         title,
         notes: vec![format!(
-            "Gaps are warm-up, set-up and agreement on the next operation. `genie show {id} --timeline FILE.json` writes every \
+            "Below the ranks, where links have a rate: how busy the busiest link direction was in each operation. Gaps are warm-up, set-up and agreement on the next operation. `genie show {id} --timeline FILE.json` writes every \
              iteration for ui.perfetto.dev."
         )],
         blocks: vec![Block::Figure(figure)],
@@ -76,6 +78,26 @@ fn losses(side: &Side) -> Vec<(f64, String)> {
     let lost = manifest.lost_ranks.iter();
     lost.map(|loss| (loss.at_s - started.at_s, format!("rank {} lost", loss.rank)))
         .collect()
+}
+
+/// How busy the busiest link direction was in each operation; `None` where links have no rate.
+fn busiest(side: &Side) -> Option<Counter> {
+    let rows = links::rows(side.run());
+    let (directions, shaped) = links::rates(side, &rows);
+    let step = |(place, row): (usize, &&Row)| {
+        let (first, last) = span(side, row)?;
+        let of_row = directions
+            .iter()
+            .filter_map(|(way, values)| Some((way, values[place]?)));
+        let (way, share) = of_row.max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let tip = format!("{}: {way} {}", words(row), percent(share));
+        Some((seconds(first), seconds(last), share, tip))
+    };
+    let steps: Vec<_> = rows.iter().enumerate().filter_map(step).collect();
+    (shaped && !steps.is_empty()).then(|| Counter {
+        name: "links".into(),
+        steps,
+    })
 }
 
 /// When the first rank began and the last ended what was measured of an operation, ns.

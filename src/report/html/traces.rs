@@ -81,6 +81,7 @@ fn played(side: &Side, trace: &TraceReport) -> Option<Figure> {
         bars,
         marks: Vec::new(),
         spans: Vec::new(),
+        counter: None,
     };
     let cut = if lanes.len() > LANES {
         "; the first ranks only"

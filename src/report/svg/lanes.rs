@@ -22,6 +22,17 @@ pub struct Lanes {
     pub marks: Vec<(f64, String)>,
     /// What went on from when to when, written above the lanes where there is room.
     pub spans: Vec<(f64, f64, String)>,
+    /// A counter below the lanes.
+    pub counter: Option<Counter>,
+}
+
+/// A figure that has a value from when to when.
+#[derive(Debug, Clone)]
+pub struct Counter {
+    /// What it counts, short.
+    pub name: String,
+    /// From, to, value as a share of the most that is drawn, what it says when it is pointed at.
+    pub steps: Vec<(f64, f64, f64, String)>,
 }
 
 /// Width of the figure.
@@ -34,12 +45,21 @@ const TOP: f64 = 32.0;
 const CHARACTER: f64 = 6.3;
 /// Room for the axis.
 const BOTTOM: f64 = 40.0;
+/// Height of a counter, and of the gap above it.
+const COUNTER: f64 = 36.0;
+const GAP: f64 = 10.0;
 
 impl Lanes {
     /// As SVG; `label` says in words what it shows.
     pub fn svg(&self, label: &str) -> String {
         let lane = (480.0 / self.lanes.len().max(1) as f64).clamp(7.0, 22.0);
-        let bottom = TOP + lane * self.lanes.len() as f64;
+        let lanes_end = TOP + lane * self.lanes.len() as f64;
+        let room = if self.counter.is_some() {
+            GAP + COUNTER
+        } else {
+            0.0
+        };
+        let bottom = lanes_end + room;
         let ends = self.bars.iter().flat_map(|(_, _, from, to)| [*from, *to]);
         let moments = self.marks.iter().map(|(at, _)| *at);
         let x = Scale::over(Kind::Linear, ends.chain(moments), (LEFT, WIDTH - 14.0));
@@ -55,6 +75,9 @@ impl Lanes {
             canvas.text((LEFT - 6.0, y), Anchor::End, "tick", name);
         }
         self.bars(&mut canvas, x, lane);
+        if let Some(counter) = &self.counter {
+            counter.draw(&mut canvas, x, bottom);
+        }
         for (from, to, name) in &self.spans {
             let (from, to) = (x.place(*from), x.place(*to));
             if to - from > name.chars().count() as f64 * CHARACTER {
@@ -101,6 +124,30 @@ impl Lanes {
     }
 }
 
+impl Counter {
+    /// Above `bottom`.
+    fn draw(&self, canvas: &mut Canvas, x: Scale, bottom: f64) {
+        canvas.line((LEFT, bottom), (WIDTH - 14.0, bottom), "axis");
+        canvas.line((LEFT, bottom - COUNTER), (WIDTH - 14.0, bottom - COUNTER), "mark");
+        canvas.text(
+            (LEFT - 6.0, bottom - COUNTER / 2.0 + 4.0),
+            Anchor::End,
+            "tick",
+            &self.name,
+        );
+        for (from, to, value, tip) in &self.steps {
+            let (from, to) = (x.place(*from), x.place(*to));
+            let height = COUNTER * value.clamp(0.0, 1.0);
+            canvas.rect(
+                (from, bottom - height),
+                ((to - from).max(0.3), height),
+                "s7 fill",
+                tip,
+            );
+        }
+    }
+}
+
 fn path((row, from, to): (usize, f64, f64), lane: f64) -> String {
     let y = TOP + row as f64 * lane;
     let (width, height) = ((to - from).max(0.3), lane * 0.8);
@@ -128,9 +175,17 @@ mod tests {
             bars: bars.collect(),
             marks: Vec::new(),
             spans: Vec::new(),
+            counter: Some(Counter {
+                name: "links".into(),
+                steps: vec![
+                    (0.0, 5e5, 0.5, "half".into()),
+                    (5e5, 1e6, 2.0, "more than there is".into()),
+                ],
+            }),
         };
         let svg = lanes.svg("a rank");
         assert!(svg.len() < 10_000, "{} bytes", svg.len());
         roxmltree::Document::parse(&svg).expect("well-formed");
+        assert!(svg.contains("<title>half</title>"), "{svg}");
     }
 }

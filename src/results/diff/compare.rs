@@ -11,7 +11,7 @@ use super::options::Options;
 use super::series::{Field, Figure, Key, Metric, Series, Value};
 use crate::results::statistics::blocks::block_medians;
 use crate::results::statistics::correction::{holm, joint};
-use crate::results::statistics::mann_whitney::smallest_p;
+use crate::results::statistics::mann_whitney::{Method, smallest_p};
 use crate::results::statistics::median::{interval, median, median_of_sorted, sorted};
 use crate::results::statistics::{mann_whitney, shift};
 
@@ -130,6 +130,8 @@ pub struct Change {
     pub high: Option<f64>,
     /// By Mann and Whitney's test; `None`: there is nothing to test.
     pub p: Option<f64>,
+    /// How p was found.
+    pub p_method: Option<Method>,
     /// Corrected for the number of rows.
     pub p_corrected: Option<f64>,
     /// Changes up to this share are noise.
@@ -367,9 +369,7 @@ impl Row {
         let change = b.median / a.median - 1.0;
         let (low, high) = shift::interval(&a.values, &b.values, options.confidence);
         let several = a.values.len() > 1 && b.values.len() > 1;
-        let p = mann_whitney(&a.values, &b.values)
-            .filter(|_| several)
-            .map(|test| test.p);
+        let test = mann_whitney(&a.values, &b.values).filter(|_| several);
         let noise_floor = options.floor.unwrap_or_else(|| match unit {
             Unit::Repetition => noise::of_repetitions([&a.values, &b.values]),
             Unit::Block => self.single_runs_floor(sides),
@@ -382,7 +382,8 @@ impl Row {
             change,
             low: low.map(|ratio| ratio - 1.0),
             high: high.map(|ratio| ratio - 1.0),
-            p,
+            p: test.map(|test| test.p),
+            p_method: test.map(|test| test.method),
             p_corrected: None,
             noise_floor,
             disturbed,

@@ -12,6 +12,9 @@ use crate::scenario::plan::Plan;
 /// What changes from run to run and says nothing of the machine: the moment, and how the run was asked for.
 const MOMENTARY: &[&str] = &["environment.load", "environment.command", "environment.scheduler"];
 
+/// The same of every module.
+const TEMPERATURE: &str = ".module_temperature";
+
 /// A fact in which sides differ; `None`: a side does not know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
@@ -33,7 +36,9 @@ pub fn of(manifest: &Manifest) -> BTreeMap<String, String> {
     // Enough of it to tell two apart, and to read.
     let topology = topology_sha256(&manifest.plan)[..12].to_owned();
     facts.insert("topology_sha256".into(), topology);
-    facts.retain(|name, _| !MOMENTARY.iter().any(|momentary| name.starts_with(momentary)));
+    facts.retain(|name, _| {
+        !MOMENTARY.iter().any(|momentary| name.starts_with(momentary)) && !name.ends_with(TEMPERATURE)
+    });
     facts
 }
 

@@ -3,6 +3,8 @@
 //! ties included; above, the normal approximation with tie and continuity correction, as in scipy's
 //! `mannwhitneyu`.
 
+use serde::Serialize;
+
 use super::normal;
 
 /// Largest samples whose distribution is counted when all values differ.
@@ -17,6 +19,20 @@ pub struct Test {
     pub u: f64,
     /// Probability of a U at least as far from its middle, if both samples are from one population.
     pub p: f64,
+    /// How p was found.
+    pub method: Method,
+}
+
+/// How a p value is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// All arrangements of different values, counted.
+    Exact,
+    /// All arrangements of the values at hand, equal ones among them, counted.
+    ExactWithTies,
+    /// The normal approximation with corrections for ties and continuity.
+    Normal,
 }
 
 /// Tests `a` against `b`. `None` if one of them is empty or has a value that is not a number.
@@ -28,16 +44,20 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Option<Test> {
     let (n, m) = (a.len(), b.len());
     let twice_u = ranks.twice_sum_a - n * (n + 1);
     let ties = ranks.groups.iter().any(|size| *size > 1);
-    let p = match n.max(m) {
-        _ if ranks.groups.len() == 1 => 1.0,
-        larger if !ties && larger <= EXACT => exact(n, m, twice_u / 2),
-        larger if ties && larger <= EXACT_TIES => exact_with_ties(n, &ranks),
-        _ => approximated(n, m, twice_u as f64 / 2.0, &ranks.groups),
+    let u = twice_u as f64 / 2.0;
+    let method = match n.max(m) {
+        larger if !ties && larger <= EXACT => Method::Exact,
+        larger if ties && larger <= EXACT_TIES => Method::ExactWithTies,
+        _ => Method::Normal,
     };
-    Some(Test {
-        u: twice_u as f64 / 2.0,
-        p,
-    })
+    let p = match method {
+        // All values are equal.
+        _ if ranks.groups.len() == 1 => 1.0,
+        Method::Exact => exact(n, m, twice_u / 2),
+        Method::ExactWithTies => exact_with_ties(n, &ranks),
+        Method::Normal => approximated(n, m, u, &ranks.groups),
+    };
+    Some(Test { u, p, method })
 }
 
 /// The smallest p that samples of these sizes can give: 2 / C(n + m, n).

@@ -73,6 +73,9 @@ impl ArchiveError {
             ArchiveError::Exists(_) => "give another name, or remove it first",
             ArchiveError::Running(_) => "export it when it is over",
             ArchiveError::Damaged { .. } => "export the other runs; its folder can be copied as it is",
+            ArchiveError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "there is no such file or folder: look at its name"
+            }
             ArchiveError::Io { .. } => "look at permissions and free space",
             ArchiveError::NotAnArchive { .. } => {
                 "archives are made by `genie export`; ask for it again if it was damaged on its way"

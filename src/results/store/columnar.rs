@@ -10,12 +10,13 @@ use crate::results::reader::{self, Damage};
 use crate::results::{RunId, csv, parquet};
 
 /// The tables, and what they are called.
-const TABLES: [(&str, &[Column]); 8] = [
+const TABLES: [(&str, &[Column]); 9] = [
     ("ops", columns::OPS),
     ("iterations", columns::ITERATIONS),
     ("ranks", columns::RANKS),
     ("links", columns::LINKS),
     ("nodes", columns::NODES),
+    ("messages", columns::MESSAGES),
     ("reconfigurations", columns::RECONFIGURATIONS),
     ("circuits", columns::CIRCUITS),
     ("neighbours", columns::NEIGHBOURS),
@@ -163,7 +164,7 @@ fn table(
 }
 
 /// Tables that not every run has.
-const OCCASIONAL: [&str; 4] = ["nodes", "reconfigurations", "circuits", "neighbours"];
+const OCCASIONAL: [&str; 5] = ["nodes", "messages", "reconfigurations", "circuits", "neighbours"];
 
 /// A table's text; not every run has every table.
 fn text(folder: &Path, name: &str, id: &RunId, damage: &mut Vec<String>) -> Option<String> {

@@ -24,7 +24,7 @@ use super::run_id::RunId;
 use selector::{NotASelector, Which};
 
 /// The store's own folder within the results folder: index, tags, pins, what is being imported or deleted.
-const PRIVATE: &str = ".store";
+pub(super) const PRIVATE: &str = ".store";
 
 /// A results folder.
 #[derive(Debug, Clone)]
@@ -132,6 +132,14 @@ pub enum StoreError {
         /// All of them.
         candidates: Vec<RunId>,
     },
+    /// A path that leads to no run.
+    #[error("{} is no run folder: {}", path.display(), if *there { "it has no manifest.json" } else { "there is no such folder" })]
+    NoRun {
+        /// The path.
+        path: PathBuf,
+        /// There is something there.
+        there: bool,
+    },
     /// The run's folder cannot be read.
     #[error("run {} is damaged: {damage}", path.display())]
     Damaged {
@@ -145,7 +153,6 @@ pub enum StoreError {
 impl StoreError {
     /// What to do about it.
     pub fn help(&self) -> String {
-        let list = |ids: &[RunId]| ids.iter().map(RunId::as_str).collect::<Vec<_>>().join(", ");
         match self {
             StoreError::Unreadable { .. } => "give the results folder with --results DIR".into(),
             StoreError::Empty { .. } => {
@@ -158,9 +165,43 @@ impl StoreError {
             StoreError::TooFew { .. } => "`genie runs` lists all; repetitions count as one run".into(),
             StoreError::Dangling { tag, .. } => format!("`genie tag --delete {tag}` removes it"),
             StoreError::NoRepetition { .. } => "they are counted from 1".into(),
-            StoreError::Ambiguous { candidates, .. } => format!("it can be {}", list(candidates)),
+            StoreError::Ambiguous { candidates, .. } => format!("it can be {}", some(candidates)),
+            StoreError::NoRun { path, there: true } if path.join(PRIVATE).is_dir() => {
+                format!(
+                    "it is a folder of runs: name a run, and the folder with --results {}",
+                    path.display()
+                )
+            }
+            StoreError::NoRun { .. } => {
+                "give the folder of a run, like results/20261122-153254-k3v9x, or a run's name".into()
+            }
             StoreError::Damaged { .. } => "its tables may still be readable as CSV files".into(),
         }
+    }
+}
+
+/// A path as that of a run: it holds a manifest, or its name says that it should.
+fn run_folder(path: &Path) -> Result<PathBuf, StoreError> {
+    let named_so = || {
+        path.file_name()
+            .and_then(|name| name.to_str()?.parse::<RunId>().ok())
+    };
+    match path.join("manifest.json").exists() || (path.is_dir() && named_so().is_some()) {
+        true => Ok(path.to_owned()),
+        false => Err(StoreError::NoRun {
+            path: path.to_owned(),
+            there: path.exists(),
+        }),
+    }
+}
+
+/// The newest of many ids, and how many more there are.
+fn some(ids: &[RunId]) -> String {
+    const TOLD: usize = 8;
+    let told: Vec<&str> = ids.iter().rev().take(TOLD).map(RunId::as_str).collect();
+    match ids.len().saturating_sub(TOLD) {
+        0 => told.join(", "),
+        more => format!("{}, or one of {more} more", told.join(", ")),
     }
 }
 
@@ -224,7 +265,7 @@ impl Store {
         let folders = match &selector.which {
             Which::Latest(back) => self.latest(*back)?,
             Which::Named(text) => self.with_repetitions(&self.named(text)?)?,
-            Which::Path(path) => vec![path.clone()],
+            Which::Path(path) => vec![run_folder(path)?],
         };
         match selector.repetition {
             None => Ok(folders),

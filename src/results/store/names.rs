@@ -56,14 +56,16 @@ fn beginning(sorted: &[String], prefix: &str) -> usize {
     sorted[first..].partition_point(|text| text.starts_with(prefix))
 }
 
-/// The three most similar ids (whole or by their random part) and tags.
+/// The three most similar ids (whole or by their random part), tags and words that name runs.
 pub(super) fn nearest<'a>(text: &str, ids: &[RunId], tags: impl Iterator<Item = &'a String>) -> Vec<String> {
     let like = |name: &str| strsim::jaro_winkler(text, name);
     let ids = ids
         .iter()
         .rev()
         .map(|id| (like(id.as_str()).max(like(id.short())), id.to_string()));
-    let mut names: Vec<(f64, String)> = tags.map(|tag| (like(tag), tag.clone())).chain(ids).collect();
+    let latest = std::iter::once((like("latest"), "latest".to_owned()));
+    let tags = tags.map(|tag| (like(tag), tag.clone()));
+    let mut names: Vec<(f64, String)> = latest.chain(tags).chain(ids).collect();
     names.sort_by(|a, b| b.0.total_cmp(&a.0));
     names.into_iter().map(|(_, name)| name).take(3).collect()
 }

@@ -79,10 +79,10 @@ pub fn candidates(store: &Store, now: jiff::Timestamp) -> Result<Vec<Candidate>,
 }
 
 /// Deletes a run: out of the store in one step, then file by file. Only a plain folder is deleted,
-/// never what a link leads to.
+/// never what a link leads to, and nothing that was pinned or tagged since it was chosen.
 ///
 /// # Errors
-/// Those of the file system.
+/// Those of the file system; a run that is to stay.
 pub fn delete(store: &Store, id: &RunId) -> io::Result<()> {
     let folder = store.root().join(id.as_str());
     if !fs::symlink_metadata(&folder)?.is_dir() {
@@ -95,7 +95,15 @@ pub fn delete(store: &Store, id: &RunId) -> io::Result<()> {
         fs::remove_dir_all(&thrown)?;
     }
     fs::rename(&folder, &thrown)?;
+    if is_labelled(store, id) {
+        fs::rename(&thrown, &folder)?;
+        return Err(io::Error::other("it has been pinned or tagged meanwhile"));
+    }
     fs::remove_dir_all(&thrown)
+}
+
+fn is_labelled(store: &Store, id: &RunId) -> bool {
+    store.pins().contains(id) || store.tags().values().any(|tagged| tagged == id)
 }
 
 /// Bytes of the files of a run folder.

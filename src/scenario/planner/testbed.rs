@@ -6,6 +6,9 @@ use crate::scenario::units::{Bytes, Duration};
 
 use super::findings::Findings;
 
+/// Of so many measured iterations messages are recorded unless the scenario says otherwise.
+const RECORD_MESSAGES: u32 = 1;
+
 /// Checks everything that needs no topology.
 pub fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     check_name(&scenario.name, findings);
@@ -27,6 +30,7 @@ pub fn resolve(scenario: &Scenario) -> Testbed {
         deadline: testbed.deadline,
         setup_deadline: testbed.setup_deadline,
         calibrate: testbed.calibrate,
+        record_messages: testbed.record_messages.unwrap_or(RECORD_MESSAGES),
         tcp: TcpOptions {
             channels: tcp.channels,
             congestion_control: tcp.congestion_control.clone(),

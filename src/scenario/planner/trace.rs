@@ -198,7 +198,7 @@ impl Planner<'_> {
                 Some((Source::Files(prefix), "workload"))
             }
             (None, Some(spec)) => match spec.job(self.ranks()) {
-                Ok(_) => Some((Source::Generated(spec.clone()), "generate")),
+                Ok(_) => Some((Source::Generated(Box::new(spec.clone())), "generate")),
                 Err(error) => {
                     let key = match error.key {
                         "" => self.at("generate"),

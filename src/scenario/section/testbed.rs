@@ -37,6 +37,10 @@ pub struct Testbed {
     pub setup_deadline: Duration,
     /// Measure rate and one-way time of the emulated links before playing.
     pub calibrate: bool,
+    /// Keep when each message was sent and received, of so many measured iterations of each operation; 1 unless given,
+    /// 0 keeps none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_messages: Option<u32>,
     /// Seed of everything that is random.
     pub seed: u64,
 }
@@ -54,6 +58,7 @@ impl Default for Testbed {
             deadline: Duration(10_000_000_000),
             setup_deadline: Duration(60_000_000_000),
             calibrate: true,
+            record_messages: None,
             seed: 1,
         }
     }

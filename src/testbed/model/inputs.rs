@@ -1,51 +1,36 @@
-//! ASTRA-sim's files, read and put together: what each rank executes, how its machine works, and the
-//! network between them. What ASTRA-sim would do silently wrong, or not at all, becomes a caution.
+//! ASTRA-sim's files, read and put together: the network, and the jobs on it. What ASTRA-sim would do
+//! silently wrong, or not at all, becomes a caution.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::custom::CustomFiles;
-use super::simulation::{Parts, Simulation};
+use super::job_files::{JobFiles, Shared};
+use super::parts::{Backend, Parts, Wiring};
+use super::simulation::Simulation;
 use crate::document::{Diagnostics, Parsed};
-use crate::network::analytical::Network;
 use crate::network::analytical::aware::count_links;
 use crate::network::analytical::config::NetworkConfig;
 use crate::network::analytical::topology::{TooLarge, Topology};
-use crate::network::message::{CommunicatorId, Rank};
-use crate::system::bus::BusConfig;
-use crate::system::config::custom::PerNode;
-use crate::system::config::{
-    CollectiveOptimization, Implementation as Named, Implementations, MisfitKind, SchedulingPolicy,
-    SystemConfig,
-};
-use crate::system::setup::{CustomSource, Implementation, Pattern, Policy, Setup};
-use crate::workload::chakra::{self, ReadError};
-use crate::workload::compute::Roofline;
-use crate::workload::graph::{Doubt, Graph, Rules, Work};
-use crate::workload::groups::CommGroups;
+use crate::workload::chakra::ReadError;
+use crate::workload::jobs::Jobs;
 use crate::workload::memory::RemoteMemory;
+use crate::workload::npus::NpuKinds;
 
 /// Most links of a congestion-aware network: 12 bytes each are kept.
 const MAX_LINKS: u64 = 1 << 30;
 
-/// How messages get in each other's way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backend {
-    /// Not at all.
-    Unaware,
-    /// They wait for links.
-    Aware,
-}
-
 /// What is to be simulated.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Prefix of the traces: `<prefix>.<rank>.et`.
+    /// Prefix of the traces: `<prefix>.<rank>.et`. With `jobs`, theirs are read instead.
     pub workload: PathBuf,
+    /// Jobs file; `None`: one job over the whole network.
+    pub jobs: Option<PathBuf>,
+    /// File of NPUs that differ.
+    pub npus: Option<PathBuf>,
     /// System file.
     pub system: PathBuf,
     /// Network file.
@@ -64,6 +49,8 @@ pub struct Options {
     pub rendezvous: bool,
     /// Carry out what ASTRA-sim refuses.
     pub extended: bool,
+    /// Let one rank stand for all where that changes nothing.
+    pub symmetry: bool,
 }
 
 /// Why nothing can be simulated.
@@ -92,7 +79,7 @@ pub enum ModelError {
         what: String,
     },
     /// A trace is missing.
-    #[error("workload file `{file}` does not exist: {npus} NPUs need one trace each, ranks 0 to {}", npus - 1)]
+    #[error("workload file `{file}` does not exist: {npus} NPUs need one trace each, ranks 0 to {}", npus.saturating_sub(1))]
     MissingTrace {
         /// Which.
         file: String,
@@ -127,21 +114,12 @@ impl From<Diagnostics> for ModelError {
 /// A simulation ready to run, and what is to be said before.
 #[derive(Debug)]
 pub struct Inputs {
-    /// Ranks.
+    /// NPUs that execute something.
     pub npus: u32,
     /// The simulation.
     pub simulation: Simulation,
     /// What a user may not expect, one sentence each.
     pub cautions: Vec<String>,
-}
-
-/// Configuration as read.
-struct Files {
-    network: NetworkConfig,
-    system: SystemConfig,
-    memory: RemoteMemory,
-    groups: BTreeMap<CommunicatorId, Arc<[Rank]>>,
-    per_node: BTreeMap<u64, String>,
 }
 
 impl Inputs {
@@ -151,36 +129,62 @@ impl Inputs {
     /// Says which file is wrong, and where.
     pub fn read(options: &Options) -> Result<Self, ModelError> {
         let mut cautions = Vec::new();
-        let files = Files::read(options, &mut cautions)?;
-        let topology = Topology::new(&files.network)?;
+        let network = config(&options.network, &mut cautions, NetworkConfig::parse)?;
+        let topology = Topology::new(&network)?;
         let npus = topology.npus();
-        let setup = files.setup(options, &mut cautions)?;
-        let graphs = files.graphs(options, npus, &mut cautions)?;
-        files.look_at(options, &graphs, &mut cautions)?;
-        let network = match options.backend {
-            Backend::Unaware => Network::unaware(topology),
-            Backend::Aware => {
-                let links = count_links(&topology);
-                if links > MAX_LINKS {
-                    return Err(ModelError::TooManyLinks(links));
-                }
-                Network::aware(topology)
-            }
+        let shared = Shared {
+            memory: match &options.memory {
+                Some(path) => config(path, &mut cautions, RemoteMemory::parse)?,
+                None => RemoteMemory::None,
+            },
+            kinds: match &options.npus {
+                Some(path) => config(path, &mut cautions, |name, text| {
+                    NpuKinds::parse(name, text, npus)
+                })?,
+                None => NpuKinds::default(),
+            },
+            options,
+            network: &network,
+        };
+        let mut jobs = Vec::new();
+        for files in jobs_of(&shared, npus, &mut cautions)? {
+            jobs.push(Arc::new(files.job(&shared, &mut cautions)?));
+        }
+        if options.backend == Backend::Aware && network.dims() > 1 {
+            cautions.push(
+                "congestion on several dimensions is an extension; ASTRA-sim's backend knows one dimension only"
+                    .into(),
+            );
+        }
+        let links = count_links(&topology);
+        if options.backend == Backend::Aware && links > MAX_LINKS {
+            return Err(ModelError::TooManyLinks(links));
+        }
+        let wiring = Wiring {
+            topology,
+            backend: options.backend,
         };
         let parts = Parts {
-            graphs,
-            groups: files.groups.into_iter().collect(),
-            setup: Arc::new(setup),
-            memory: files.memory,
-            replay_only: files.system.replay_only,
-            roofline: files.system.roofline_enabled,
+            jobs,
+            memory: shared.memory,
+            symmetry: options.symmetry,
         };
         Ok(Inputs {
-            npus,
-            simulation: Simulation::new(network, parts),
+            npus: parts.jobs.iter().map(|job| job.ranks()).sum(),
+            simulation: Simulation::new(wiring, parts),
             cautions,
         })
     }
+}
+
+/// The files of each job.
+fn jobs_of(shared: &Shared<'_>, npus: u32, cautions: &mut Vec<String>) -> Result<Vec<JobFiles>, ModelError> {
+    let Some(path) = &shared.options.jobs else {
+        return Ok(vec![JobFiles::alone(shared, cautions)?]);
+    };
+    let jobs = config(path, cautions, |name, text| Jobs::parse(name, text, npus))?;
+    let placed = |entry| JobFiles::placed(shared, entry, cautions);
+    jobs.jobs.into_iter().map(placed).collect()
 }
 
 fn text(path: &Path) -> Result<String, ModelError> {
@@ -191,7 +195,7 @@ fn text(path: &Path) -> Result<String, ModelError> {
 }
 
 /// Reads a configuration file; keeps what its reader has to say.
-fn config<T>(
+pub(super) fn config<T>(
     path: &Path,
     cautions: &mut Vec<String>,
     parse: impl FnOnce(&str, &str) -> Result<Parsed<T>, Diagnostics>,
@@ -199,309 +203,4 @@ fn config<T>(
     let parsed = parse(&path.display().to_string(), &text(path)?)?;
     cautions.extend(parsed.notices.iter().map(ToString::to_string));
     Ok(parsed.value)
-}
-
-impl Files {
-    fn read(options: &Options, cautions: &mut Vec<String>) -> Result<Self, ModelError> {
-        let network = config(&options.network, cautions, NetworkConfig::parse)?;
-        let system = config(&options.system, cautions, SystemConfig::parse)?;
-        let memory = match &options.memory {
-            Some(path) => config(path, cautions, RemoteMemory::parse)?,
-            None => RemoteMemory::None,
-        };
-        let npus = network
-            .dims
-            .iter()
-            .try_fold(1u32, |npus, dim| npus.checked_mul(dim.npus));
-        let groups = match &options.groups {
-            Some(path) => config(path, cautions, |name, text| CommGroups::parse(name, text, npus))?,
-            None => CommGroups::default(),
-        };
-        let per_node = match &system.per_node_custom {
-            Some(path) => config(Path::new(path), cautions, PerNode::parse)?.0,
-            None => BTreeMap::new(),
-        };
-        let groups = groups.groups.into_iter().map(|(id, ranks)| (id, ranks.into()));
-        Ok(Files {
-            network,
-            system,
-            memory,
-            groups: groups.collect(),
-            per_node,
-        })
-    }
-
-    /// How every rank's machine works.
-    fn setup(&self, options: &Options, cautions: &mut Vec<String>) -> Result<Setup, ModelError> {
-        let system = &self.system;
-        self.fit(cautions)?;
-        let splits = system.preferred_dataset_splits.unwrap_or(0);
-        if splits == 0 {
-            cautions.push("no `preferred-dataset-splits`: ASTRA-sim divides by 0; 1 is taken".into());
-        }
-        let policy = system.scheduling_policy.unwrap_or_else(|| {
-            cautions.push("no `scheduling-policy`: undefined in ASTRA-sim; LIFO is taken".into());
-            SchedulingPolicy::Lifo
-        });
-        let optimisation = system.collective_optimization.unwrap_or_else(|| {
-            cautions
-                .push("no `collective-optimization`: undefined in ASTRA-sim; localBWAware is taken".into());
-            CollectiveOptimization::LocalBwAware
-        });
-        let npus = self.network.npus();
-        let custom = CustomFiles::read(system, &self.per_node, npus)?;
-        let lists = [
-            &system.all_reduce,
-            &system.all_gather,
-            &system.reduce_scatter,
-            &system.all_to_all,
-        ];
-        Ok(Setup {
-            dimensions: self.network.dims.iter().map(|dim| dim.npus).collect(),
-            implementations: lists.map(implementations),
-            custom: custom.map(|files| Arc::new(files) as Arc<dyn CustomSource>),
-            splits: u64::from(splits.max(1)),
-            queues: options.queues.max(1),
-            active_chunks: system.active_chunks_per_dimension.max(1),
-            policy: match policy {
-                SchedulingPolicy::Lifo => Policy::Lifo,
-                SchedulingPolicy::Fifo => Policy::Fifo,
-                SchedulingPolicy::Explicit => Policy::Explicit,
-            },
-            baseline: optimisation == CollectiveOptimization::Baseline,
-            endpoint_delay: (system.endpoint_delay_ns as f64 * options.injection_scale) as u64,
-            local_mem_bandwidth: system.local_mem_bytes_per_s,
-            rendezvous: options.rendezvous,
-            bus: system.shared_bus.map(|bus| BusConfig {
-                latency: bus.latency_ns as u64,
-                overhead: bus.overhead_ns as u64,
-                gap: bus.gap_ns as u64,
-                gap_per_byte: f64::from(bus.gap_per_byte_ns),
-                reduction_delay: system.local_reduction_delay_ns,
-            }),
-        })
-    }
-
-    /// Whether the lists of implementations fit the network.
-    fn fit(&self, cautions: &mut Vec<String>) -> Result<(), ModelError> {
-        for misfit in self.system.misfits(self.network.dims()) {
-            match misfit.kind {
-                MisfitKind::TooLong => return Err(ModelError::Misfit(misfit.to_string())),
-                MisfitKind::TooShort | MisfitKind::Flat => cautions.push(misfit.to_string()),
-            }
-        }
-        if self.system.roofline_enabled {
-            for (key, value) in [
-                ("peak-perf", self.system.peak_flops),
-                ("local-mem-bw", self.system.local_mem_bytes_per_s),
-            ] {
-                if value <= 0.0 {
-                    let what = format!("`roofline-enabled` needs a `{key}` above 0");
-                    return Err(ModelError::Misfit(what));
-                }
-            }
-        }
-        if self.system.track_local_mem {
-            cautions.push(
-                "`track-local-mem` has no effect; ASTRA-sim exits without an answer if a node lacks `inputs` or `outputs`"
-                    .into(),
-            );
-        }
-        if self.system.local_mem_bytes_per_s == 0.0 {
-            cautions.push("no `local-mem-bw`: reductions cost nothing".into());
-        }
-        Ok(())
-    }
-
-    fn graphs(
-        &self,
-        options: &Options,
-        npus: u32,
-        cautions: &mut Vec<String>,
-    ) -> Result<Vec<Arc<Graph>>, ModelError> {
-        let rules = Rules {
-            replay_only: self.system.replay_only,
-            roofline: self.system.roofline_enabled.then_some(Roofline {
-                peak_flops: self.system.peak_flops,
-                bytes_per_s: self.system.local_mem_bytes_per_s,
-            }),
-            npus,
-            extended: options.extended,
-        };
-        let mut unknown = BTreeMap::new();
-        let mut last: Option<(Vec<u8>, Arc<Graph>)> = None;
-        let mut graphs = Vec::with_capacity(npus as usize);
-        for rank in 0..npus {
-            let (file, bytes) = trace(&options.workload, rank, npus)?;
-            // Most ranks of a job execute the same graph: it is kept once.
-            if let Some((known, graph)) = &last
-                && *known == bytes
-                && is_the_same_everywhere(graph)
-            {
-                graphs.push(Arc::clone(graph));
-                continue;
-            }
-            let trace = chakra::read(&bytes, &file)?;
-            for (name, count) in trace.unknown_attributes() {
-                *unknown.entry(name).or_insert(0) += count;
-            }
-            let graph = Graph::new(rank, trace.nodes, &rules).map_err(|error| ModelError::Trace {
-                file,
-                what: error.to_string(),
-            })?;
-            let graph = Arc::new(graph);
-            graphs.push(Arc::clone(&graph));
-            last = Some((bytes, graph));
-        }
-        if !unknown.is_empty() {
-            let names: Vec<String> = unknown.keys().take(8).map(|name| format!("`{name}`")).collect();
-            cautions.push(format!(
-                "attributes that nothing is done with: {}",
-                names.join(", ")
-            ));
-        }
-        Ok(graphs)
-    }
-
-    /// Traps of ASTRA-sim that these inputs step into.
-    fn look_at(
-        &self,
-        options: &Options,
-        graphs: &[Arc<Graph>],
-        cautions: &mut Vec<String>,
-    ) -> Result<(), ModelError> {
-        let mut doubts: BTreeMap<Doubt, u64> = BTreeMap::new();
-        let (mut gathers, mut small_groups) = (false, false);
-        let mut previous: Option<&Arc<Graph>> = None;
-        for (rank, graph) in graphs.iter().enumerate() {
-            if previous.is_some_and(|previous| Arc::ptr_eq(previous, graph)) && self.groups.is_empty() {
-                continue;
-            }
-            previous = Some(graph);
-            for (&doubt, &node) in &graph.doubts {
-                doubts.entry(doubt).or_insert(node);
-            }
-            for node in graph.nodes() {
-                match &node.work {
-                    Work::Memory(_) if self.memory == RemoteMemory::None => {
-                        return Err(ModelError::Misfit(format!(
-                            "rank {rank}, node {} `{}`: remote memory access, but the memory type is NO_MEMORY_EXPANSION",
-                            node.id,
-                            node.name.escape_debug()
-                        )));
-                    }
-                    Work::Collective(work) => {
-                        gathers |= work.collective == crate::system::op::Collective::AllGather;
-                        small_groups |= work.group != 0;
-                        self.check_group(rank as u32, graph, node.id, work.group)?;
-                    }
-                    _ => {}
-                }
-            }
-        }
-        cautions.extend(doubts.into_iter().map(|(doubt, node)| words(doubt, node)));
-        if gathers {
-            cautions.push(
-                "comm_size of an ALL_GATHER is what each rank contributes (nccl-tests counts the result)"
-                    .into(),
-            );
-        }
-        if small_groups && self.system.endpoint_delay_ns != 10 {
-            cautions
-                .push("groups smaller than all NPUs have an endpoint delay of 10 ns, whatever is set".into());
-        }
-        if options.backend == Backend::Unaware && self.system.active_chunks_per_dimension > 1 {
-            cautions.push(
-                "active-chunks-per-dimension > 1 without congestion: each active chunk has the links for itself"
-                    .into(),
-            );
-        }
-        if options.backend == Backend::Aware && self.network.dims() > 1 {
-            cautions.push(
-                "congestion on several dimensions is an extension; ASTRA-sim's backend knows one dimension only"
-                    .into(),
-            );
-        }
-        Ok(())
-    }
-
-    fn check_group(
-        &self,
-        rank: Rank,
-        graph: &Graph,
-        node: u64,
-        group: CommunicatorId,
-    ) -> Result<(), ModelError> {
-        if group == 0 {
-            return Ok(());
-        }
-        let own = graph.groups.get(&group).map(|ranks| &ranks[..]);
-        let Some(ranks) = own.or(self.groups.get(&group).map(|ranks| &ranks[..])) else {
-            let what = format!("rank {rank}, node {node}: communicator group {group} is not defined");
-            return Err(ModelError::Misfit(what));
-        };
-        if !ranks.contains(&rank) {
-            let what = format!("rank {rank}, node {node}: the rank is not in communicator group {group}");
-            return Err(ModelError::Misfit(what));
-        }
-        Ok(())
-    }
-}
-
-/// Whether no node depends on the rank whose graph it is.
-fn is_the_same_everywhere(graph: &Graph) -> bool {
-    let alike = |work: &Work| !matches!(work, Work::Send(_) | Work::Receive(_));
-    graph.nodes().iter().all(|node| alike(&node.work))
-}
-
-/// The bytes of a rank's trace, and its name.
-fn trace(prefix: &Path, rank: Rank, npus: u32) -> Result<(String, Vec<u8>), ModelError> {
-    let mut path = prefix.as_os_str().to_owned();
-    path.push(format!(".{rank}.et"));
-    let path = PathBuf::from(path);
-    let name = path.display().to_string();
-    match fs::read(&path) {
-        Ok(bytes) => Ok((name, bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(ModelError::MissingTrace { file: name, npus })
-        }
-        Err(error) => Err(ModelError::Read { file: path, error }),
-    }
-}
-
-fn implementations(list: &Implementations) -> Vec<Implementation> {
-    let implementation = |named: &Named| Implementation {
-        flat: named.is_flat(),
-        pattern: match *named {
-            Named::Ring | Named::OneRing => Pattern::Ring,
-            Named::Direct { window } | Named::OneDirect { window } => {
-                Pattern::Direct(window.map(std::num::NonZero::get))
-            }
-            Named::HalvingDoubling | Named::OneHalvingDoubling => Pattern::HalvingDoubling,
-            Named::DoubleBinaryTree => Pattern::DoubleBinaryTree,
-        },
-    };
-    list.native.iter().map(implementation).collect()
-}
-
-/// A doubt in words; `node` is the first that raises it.
-fn words(doubt: Doubt, node: u64) -> String {
-    let what = match doubt {
-        Doubt::Broadcast => "a BROADCAST takes its recorded duration, or 1 ns; it has no messages",
-        Doubt::Unsupported => "a collective that ASTRA-sim refuses",
-        Doubt::Metadata => "a METADATA node: ASTRA-sim aborts at it; genie reads its process groups",
-        Doubt::EmptyCollective => {
-            "a collective of 0 bytes: an ALL_GATHER never ends in ASTRA-sim, others have a byte per NPU and chunk"
-        }
-        Doubt::Oneself => "a message to the rank itself: ASTRA-sim aborts; genie delivers it at once",
-        Doubt::EmptyMessage => "a message of 0 bytes: ASTRA-sim aborts; genie charges the latency",
-        Doubt::ShortInvolvedDim => {
-            "`involved_dim` names fewer than 4 dimensions: those that it does not name take no part"
-        }
-        Doubt::EmptyCompute => {
-            "a compute node without flops or bytes under a roofline: without bytes it is skipped, without flops it takes the memory's time"
-        }
-        Doubt::GroupZero => "`pg_name` \"0\" means all NPUs",
-    };
-    format!("node {node}: {what}")
 }

@@ -1,14 +1,19 @@
 //! What came of a simulation: when each rank finished and what it did meanwhile, or what it waits for.
 
+use super::parts::Job;
 use crate::network::message::Rank;
 use crate::workload::graph::Class;
 
 /// A rank that is through.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
-    /// Which.
+    /// The NPU that it is on; its own number, if there is one job.
     pub rank: Rank,
-    /// When, ns.
+    /// Its job, by place.
+    pub job: u32,
+    /// Its number there.
+    pub rank_in_job: Rank,
+    /// Nanoseconds from the start of its job.
     pub cycles: u64,
     /// Nanoseconds in which the GPU did not compute: all of them, if it waited for memory or CPU, too.
     pub exposed: u64,
@@ -34,8 +39,10 @@ pub struct RooflineUse {
 /// A node that never ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stuck {
-    /// Whose.
-    pub rank: Rank,
+    /// The NPU of its rank.
+    pub npu: Rank,
+    /// Its rank, in words.
+    pub who: String,
     /// Its number.
     pub node: u64,
     /// Its name.
@@ -44,19 +51,72 @@ pub struct Stuck {
     pub waits_for: String,
 }
 
+/// What came of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobOutcome {
+    /// Its name.
+    pub name: Box<str>,
+    /// Ranks.
+    pub ranks: u32,
+    /// Those that are through.
+    pub finished: u32,
+    /// When it started, ns.
+    pub start: u64,
+    /// Nanoseconds from there until its last rank was through; `None`: one never is.
+    pub cycles: Option<u64>,
+    /// The most exposed cycles of a rank.
+    pub exposed: u64,
+}
+
+impl JobOutcome {
+    pub(super) fn new(number: u32, job: &Job, finished: &[Finished]) -> Self {
+        let of_job: Vec<&Finished> = finished.iter().filter(|rank| rank.job == number).collect();
+        let last = of_job.iter().map(|rank| rank.cycles).max().unwrap_or(0);
+        JobOutcome {
+            name: job.name.clone(),
+            ranks: job.ranks(),
+            finished: of_job.len() as u32,
+            start: job.start,
+            cycles: (of_job.len() as u32 == job.ranks()).then_some(last),
+            exposed: of_job.iter().map(|rank| rank.exposed).max().unwrap_or(0),
+        }
+    }
+}
+
 /// How a simulation ended.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// In the order of finishing.
+    /// In the order of finishing; those of one time by rank.
     pub finished: Vec<Finished>,
     /// Nodes that never end; of each rank that is not through, some.
     pub stuck: Vec<Stuck>,
+    /// Each job, if they are placed.
+    pub jobs: Vec<JobOutcome>,
     /// Messages sent.
     pub messages: u64,
     /// Events in virtual time.
     pub events: u64,
     /// Ranks whose graph went on from a node without work though nothing else ran.
     pub stalled_ranks: u64,
+    /// Ranks that were simulated: all, or one that stood for all.
+    pub simulated_ranks: u64,
+}
+
+impl Outcome {
+    /// Lets each rank stand for `ranks` from itself on, and puts them in order.
+    pub(super) fn repeat(&mut self, ranks: u32) {
+        let all = self.finished.iter().flat_map(|finished| {
+            let more = 0..ranks;
+            more.map(|more| Finished {
+                rank: finished.rank + more,
+                rank_in_job: finished.rank_in_job + more,
+                ..finished.clone()
+            })
+        });
+        self.finished = all.collect();
+        self.finished
+            .sort_by_key(|finished| (finished.cycles, finished.rank));
+    }
 }
 
 impl Finished {

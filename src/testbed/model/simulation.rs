@@ -1,5 +1,6 @@
 //! All ranks in virtual time: each rank's feeder says what is ready, its machine turns that into
-//! messages and timers, the network says when they are over.
+//! messages and timers, the network says when they are over. The network knows NPUs; machines know the
+//! ranks of their job.
 
 use std::sync::Arc;
 
@@ -7,24 +8,25 @@ use super::insight::explain::Explanation;
 use super::insight::watch::Watch;
 use super::insight::{Seen, WatchOptions};
 use super::memory::{Memory, Transaction};
-use super::outcome::{Finished, Outcome, RooflineUse, Stuck, union};
+use super::outcome::{Finished, JobOutcome, Outcome, RooflineUse, Stuck, union};
+use super::parts::{Backend, Job, Parts, Wiring};
+use super::symmetry;
 use crate::network::analytical::world::NOBODY;
 use crate::network::analytical::{Machine, Network};
-use crate::network::message::{CommunicatorId, Rank};
+use crate::network::message::Rank;
 use crate::system::action::{Action, Input, UNTRACKED};
 use crate::system::npu::{Buffers, Direction, HandleError, Npu};
-use crate::system::setup::Setup;
 use crate::system::task::{Peer, Request, Task};
 use crate::workload::feeder::{Feeder, Slots};
 use crate::workload::graph::{Class, CollectiveWork, Graph, GraphNode, Lane, PeerWork, Work};
-use crate::workload::memory::RemoteMemory;
 
 const _: () = assert!(
     NOBODY == UNTRACKED,
     "a number that nobody asks for is passed on as it is"
 );
 
-/// Timers of remote memory; the machine's are below.
+/// Timers of a rank that begins late, and of remote memory; the machine's are below.
+const BEGIN: u64 = 13 << 60;
 const MEMORY_DONE: u64 = 14 << 60;
 const MEMORY_FREE: u64 = 15 << 60;
 
@@ -37,11 +39,16 @@ pub struct Simulation {
     network: Network,
     ranks: Ranks,
     started: bool,
+    /// While rank 0 stands for all: what all ranks are made of.
+    all: Option<Box<(Wiring, Parts)>>,
 }
 
-/// A rank.
+/// What an NPU executes: a rank of a job, or nothing.
 #[derive(Debug)]
 struct State {
+    job: u32,
+    /// When it begins, ns.
+    begins: u64,
     npu: Npu,
     feeder: Feeder<Slots>,
     /// When each node began and ended; never: [`u64::MAX`].
@@ -53,17 +60,16 @@ struct State {
 
 #[derive(Debug)]
 struct Ranks {
+    /// By NPU.
     states: Vec<State>,
+    jobs: Vec<Arc<Job>>,
+    /// The NPUs of the ranks of each NPU's job; empty: every rank is on the NPU of its number.
+    placements: Vec<Arc<[Rank]>>,
     memory: Memory,
-    replay_only: bool,
-    roofline: bool,
     outcome: Outcome,
     error: Option<RankError>,
     begin: Vec<u32>,
     skipped: Vec<u32>,
-    /// Members of the groups that all ranks know.
-    groups: Vec<(CommunicatorId, Arc<[Rank]>)>,
-    setup: Arc<Setup>,
     watch: Option<Box<Watch>>,
     /// Shared by all machines, each while it is asked.
     buffers: Box<Buffers>,
@@ -71,10 +77,10 @@ struct Ranks {
 
 /// A rank whose machine refuses a node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("rank {rank}, node {node} `{name}`: {error}")]
+#[error("{who}, node {node} `{name}`: {error}")]
 pub struct RankError {
-    /// Which rank.
-    pub rank: Rank,
+    /// Which rank, in words.
+    pub who: String,
     /// The node.
     pub node: u64,
     /// Its name.
@@ -83,68 +89,71 @@ pub struct RankError {
     pub error: HandleError,
 }
 
-/// What a simulation is made of, besides its network.
-#[derive(Debug)]
-pub struct Parts {
-    /// What each rank executes.
-    pub graphs: Vec<Arc<Graph>>,
-    /// Groups that all ranks know.
-    pub groups: Vec<(CommunicatorId, Arc<[Rank]>)>,
-    /// How the machines work.
-    pub setup: Arc<Setup>,
-    /// Remote memory.
-    pub memory: RemoteMemory,
-    /// Every node takes its recorded time.
-    pub replay_only: bool,
-    /// Compute takes the time of its flops and bytes.
-    pub roofline: bool,
-}
-
 impl Simulation {
     /// All ranks before they begin.
-    pub fn new(network: Network, parts: Parts) -> Self {
-        let npus = parts.graphs.len() as u32;
-        let states = (0..).zip(&parts.graphs).map(|(rank, graph)| {
-            let mut npu = Npu::with_setup(rank, Arc::clone(&parts.setup));
-            for (id, ranks) in own_groups(graph, &parts.groups) {
-                // Of groups in which the rank is not, its graph cannot speak without an error.
-                let _ = npu.add_group(id, &ranks);
+    pub fn new(wiring: Wiring, parts: Parts) -> Self {
+        if !symmetry::applies(&wiring, &parts) {
+            return Self::of_npus(wiring.network(), &parts, wiring.topology.npus());
+        }
+        let network = Network::symmetric(wiring.topology.clone(), wiring.backend == Backend::Aware);
+        Simulation {
+            all: Some(Box::new((wiring, parts.clone()))),
+            ..Self::of_npus(network, &parts, 1)
+        }
+    }
+
+    /// The first `count` NPUs.
+    fn of_npus(network: Network, parts: &Parts, count: u32) -> Self {
+        let (states, placements) = match &parts.jobs[..] {
+            [job] if job.npus.is_none() => {
+                let ranks = (0..).zip(&job.members[..count as usize]);
+                (
+                    ranks.map(|(rank, _)| State::new(parts, 0, rank)).collect(),
+                    Vec::new(),
+                )
             }
-            State {
-                npu,
-                times: vec![(u64::MAX, u64::MAX); graph.nodes().len()],
-                feeder: Feeder::new(Arc::clone(graph), Slots::default()),
-                gpu: 0,
-                finished: false,
-            }
-        });
+            _ => place(parts, count),
+        };
         Simulation {
             network,
             ranks: Ranks {
-                states: states.collect(),
-                memory: Memory::new(parts.memory, npus),
-                replay_only: parts.replay_only,
-                roofline: parts.roofline,
+                states,
+                jobs: parts.jobs.clone(),
+                placements,
+                memory: Memory::new(parts.memory, count),
                 outcome: Outcome::default(),
                 error: None,
                 begin: Vec::new(),
                 skipped: Vec::new(),
-                groups: parts.groups,
-                setup: parts.setup,
                 watch: None,
                 buffers: Box::default(),
             },
             started: false,
+            all: None,
         }
     }
 
-    /// Follows what happens, from before the first event on.
+    /// From now on every rank stands for itself; from the beginning.
+    fn unfold(&mut self) {
+        if let Some(all) = self.all.take() {
+            let (wiring, parts) = *all;
+            *self = Self::of_npus(wiring.network(), &parts, wiring.topology.npus());
+        }
+    }
+
+    /// Ranks for each one that is simulated.
+    fn ranks_per_state(&self) -> u32 {
+        self.all.as_ref().map_or(1, |all| all.0.topology.npus())
+    }
+
+    /// Follows what happens, from before the first event on. Of a single job only.
     pub fn watch(&mut self, options: WatchOptions) {
+        self.unfold();
         let graphs: Vec<Arc<Graph>> = self.ranks.states.iter().map(State::graph).collect();
         for state in &mut self.ranks.states {
             state.npu.watch_phases();
         }
-        let setup = Arc::clone(&self.ranks.setup);
+        let setup = Arc::clone(&self.ranks.jobs[0].members[0].setup);
         self.ranks.watch = Some(Box::new(Watch::new(options, setup, &graphs, &self.network)));
     }
 
@@ -159,7 +168,8 @@ impl Simulation {
 
     /// What each rank executes.
     pub fn graph(&self, rank: Rank) -> &Graph {
-        self.ranks.states[rank as usize].feeder.graph()
+        let state = if self.all.is_some() { 0 } else { rank };
+        self.ranks.states[state as usize].feeder.graph()
     }
 
     /// What the ranks that are through spent their time on, if that was watched.
@@ -181,12 +191,12 @@ impl Simulation {
 
     /// Events so far.
     pub fn events(&self) -> u64 {
-        self.network.events()
+        self.network.events() * u64::from(self.ranks_per_state())
     }
 
     /// Ranks that are through.
     pub fn finished(&self) -> usize {
-        self.ranks.outcome.finished.len()
+        self.ranks.outcome.finished.len() * self.ranks_per_state() as usize
     }
 
     /// Lets up to so many events happen; `false` when nothing is left to happen.
@@ -200,40 +210,109 @@ impl Simulation {
             self.network.start(&mut self.ranks, npus);
         }
         let more = self.ranks.error.is_none() && self.network.run(&mut self.ranks, events);
+        if self.all.is_some() && !more && !self.one_was_enough() {
+            self.unfold();
+            return Ok(true);
+        }
         match self.ranks.error.take() {
             Some(error) => Err(error),
             None => Ok(more),
         }
     }
 
+    /// Whether the rank that stands for all is through, and did stand for all.
+    fn one_was_enough(&self) -> bool {
+        self.network.is_symmetric() && self.ranks.error.is_none() && self.ranks.states[0].finished
+    }
+
     /// How it ended.
     pub fn outcome(mut self) -> Outcome {
-        self.ranks.outcome.messages = self.network.messages_sent();
-        self.ranks.outcome.events = self.network.events();
-        let stalled = |state: &&State| state.feeder.stalls > 0;
-        self.ranks.outcome.stalled_ranks = self.ranks.states.iter().filter(stalled).count() as u64;
+        let per_state = self.ranks_per_state();
+        let events = self.events();
+        let Ranks {
+            states,
+            jobs,
+            placements,
+            outcome,
+            ..
+        } = &mut self.ranks;
+        outcome.messages = self.network.messages_sent() * u64::from(per_state);
+        outcome.events = events;
+        let stalled = states.iter().filter(|state| state.feeder.stalls > 0).count() as u64;
+        outcome.stalled_ranks = stalled * u64::from(per_state);
+        let ranks: u64 = jobs.iter().map(|job| u64::from(job.ranks())).sum();
+        outcome.simulated_ranks = ranks / u64::from(per_state);
+        outcome.repeat(per_state);
         let stuck = (0..)
-            .zip(&self.ranks.states)
-            .flat_map(|(rank, state)| state.stuck(rank));
-        self.ranks.outcome.stuck = stuck.collect();
-        self.ranks.outcome
+            .zip(&*states)
+            .flat_map(|(npu, state)| state.stuck(npu, &jobs[state.job as usize]));
+        outcome.stuck = stuck.collect();
+        if !placements.is_empty() {
+            let jobs = (0..).zip(jobs.iter());
+            let of_job = |(at, job): (u32, &Arc<Job>)| JobOutcome::new(at, job, &outcome.finished);
+            outcome.jobs = jobs.map(of_job).collect();
+        }
+        std::mem::take(outcome)
     }
 }
 
-/// Groups that a rank knows: the trace's own come before those of the file.
-fn own_groups(graph: &Graph, shared: &[(CommunicatorId, Arc<[Rank]>)]) -> Vec<(CommunicatorId, Arc<[Rank]>)> {
-    let own = graph
-        .groups
-        .iter()
-        .map(|(&id, ranks)| (id, Arc::from(&ranks[..])));
-    let others = shared
-        .iter()
-        .filter(|(id, _)| !graph.groups.contains_key(id))
-        .cloned();
-    own.chain(others).collect()
+/// What each NPU executes where jobs are placed, and the NPUs of its job's ranks.
+fn place(parts: &Parts, count: u32) -> (Vec<State>, Vec<Arc<[Rank]>>) {
+    let mut seats: Vec<Option<(u32, Rank)>> = vec![None; count as usize];
+    for (number, job) in (0..).zip(&parts.jobs) {
+        for rank in 0..job.ranks() {
+            seats[job.npu(rank) as usize] = Some((number, rank));
+        }
+    }
+    let nobody: Arc<[Rank]> = Arc::from([]);
+    let state = |seat: &Option<(u32, Rank)>| match *seat {
+        Some((job, rank)) => State::new(parts, job, rank),
+        None => State::idle(),
+    };
+    let placement = |seat: &Option<(u32, Rank)>| {
+        let job = seat.map(|(job, _)| &parts.jobs[job as usize]);
+        Arc::clone(job.and_then(|job| job.npus.as_ref()).unwrap_or(&nobody))
+    };
+    (
+        seats.iter().map(state).collect(),
+        seats.iter().map(placement).collect(),
+    )
 }
 
 impl State {
+    /// A rank of a job before it begins.
+    fn new(parts: &Parts, job: u32, rank: Rank) -> Self {
+        let of_job = &parts.jobs[job as usize];
+        let member = &of_job.members[rank as usize];
+        let mut npu = Npu::with_setup(rank, Arc::clone(&member.setup));
+        for (id, ranks) in of_job.groups_of(&member.graph) {
+            // Of groups in which the rank is not, its graph cannot speak without an error.
+            let _ = npu.add_group(id, &ranks);
+        }
+        State {
+            job,
+            begins: of_job.start.saturating_add(member.begins),
+            npu,
+            times: vec![(u64::MAX, u64::MAX); member.graph.nodes().len()],
+            feeder: Feeder::new(Arc::clone(&member.graph), Slots::default()),
+            gpu: 0,
+            finished: false,
+        }
+    }
+
+    /// Nothing to execute.
+    fn idle() -> Self {
+        State {
+            job: 0,
+            begins: 0,
+            npu: Npu::with_setup(0, Arc::default()),
+            times: Vec::new(),
+            feeder: Feeder::new(Arc::default(), Slots::default()),
+            gpu: 0,
+            finished: true,
+        }
+    }
+
     fn graph(&self) -> Arc<Graph> {
         self.feeder.shared_graph()
     }
@@ -247,7 +326,7 @@ impl State {
     }
 
     /// Nodes that have begun and never end, with what they wait for.
-    fn stuck(&self, rank: Rank) -> Vec<Stuck> {
+    fn stuck(&self, npu: Rank, job: &Job) -> Vec<Stuck> {
         if self.finished {
             return Vec::new();
         }
@@ -274,7 +353,8 @@ impl State {
                 String::new()
             };
             Stuck {
-                rank,
+                npu,
+                who: who(job, self.npu.rank()),
                 node: node.id,
                 name: node.name.to_string(),
                 waits_for: first.unwrap_or_else(|| "the other members of its group".into()) + &more,
@@ -284,10 +364,25 @@ impl State {
     }
 }
 
+/// A rank in words.
+fn who(job: &Job, rank: Rank) -> String {
+    match &*job.name {
+        "" => format!("rank {rank}"),
+        name => format!(
+            "job `{}`, rank {rank} on NPU {}",
+            name.escape_debug(),
+            job.npu(rank)
+        ),
+    }
+}
+
 impl Machine for Ranks {
     fn start(&mut self, rank: Rank, network: &mut Network) {
-        self.issue(rank, network);
-        self.drain(rank, network);
+        match &self.states[rank as usize] {
+            state if state.finished => {}
+            state if state.begins > 0 => network.timer(rank, state.begins, BEGIN),
+            _ => self.begin(rank, network),
+        }
     }
 
     fn sent(&mut self, rank: Rank, token: u64, network: &mut Network) {
@@ -303,6 +398,7 @@ impl Machine for Ranks {
 
     fn timer(&mut self, rank: Rank, token: u64, network: &mut Network) {
         match token {
+            BEGIN => self.begin(rank, network),
             MEMORY_FREE.. => {
                 let next = self.memory.next((token - MEMORY_FREE) as usize);
                 begin_transaction(network, next);
@@ -325,22 +421,21 @@ fn begin_transaction(network: &mut Network, transaction: Option<Transaction>) {
     }
 }
 
-/// Ranks of the group that a node speaks to.
-fn members(graph: &Graph, shared: &[(CommunicatorId, Arc<[Rank]>)], work: &Work, npus: u32) -> u32 {
-    let Work::Collective(CollectiveWork { group, .. }) = work else {
-        return npus;
-    };
-    let own = graph.groups.get(group).map(Vec::len);
-    let known = || {
-        shared
-            .iter()
-            .find(|(id, _)| id == group)
-            .map(|(_, ranks)| ranks.len())
-    };
-    own.or_else(known).map_or(npus, |members| members as u32)
-}
-
 impl Ranks {
+    fn begin(&mut self, rank: Rank, network: &mut Network) {
+        self.issue(rank, network);
+        self.drain(rank, network);
+    }
+
+    /// The NPU of a rank of an NPU's job.
+    #[inline]
+    fn npu_of(&self, npu: Rank, rank: Rank) -> Rank {
+        if self.placements.is_empty() {
+            return rank;
+        }
+        self.placements[npu as usize][rank as usize]
+    }
+
     fn watch_received(&mut self, rank: Rank, token: u64, now: u64) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.wants_messages()) {
             let state = &self.states[rank as usize];
@@ -382,8 +477,14 @@ impl Ranks {
             };
             // Field by field: most messages' time goes into moving their description about.
             match *action {
-                Action::Send(ref t) => network.send(rank, t.peer, t.key, t.bytes, t.message),
-                Action::Receive(ref t, _) => network.receive(rank, t.peer, t.key, t.bytes, t.message),
+                Action::Send(ref t) => {
+                    let (to, key, bytes, message) = (t.peer, t.key, t.bytes, t.message);
+                    network.send(rank, self.npu_of(rank, to), key, bytes, message);
+                }
+                Action::Receive(ref t, _) => {
+                    let (from, key, bytes, message) = (t.peer, t.key, t.bytes, t.message);
+                    network.receive(rank, self.npu_of(rank, from), key, bytes, message);
+                }
                 Action::Timer(timer, delay) => network.timer(rank, delay, timer),
                 Action::Done(node) => {
                     self.states[rank as usize].npu.pass_action();
@@ -416,8 +517,8 @@ impl Ranks {
     fn issue(&mut self, rank: Rank, network: &Network) {
         let now = network.now();
         let (mut begin, mut skipped) = (std::mem::take(&mut self.begin), std::mem::take(&mut self.skipped));
-        let npus = self.states.len() as u32;
         let state = &mut self.states[rank as usize];
+        let job = &self.jobs[state.job as usize];
         state.feeder.issue(&mut begin, &mut skipped);
         for place in skipped.drain(..) {
             state.times[place as usize] = (now, now);
@@ -428,7 +529,7 @@ impl Ranks {
         for place in begin.drain(..) {
             state.times[place as usize].0 = now;
             let node = &state.feeder.graph().nodes()[place as usize];
-            let on_gpu = node.lane == Lane::Gpu || self.replay_only && node.lane != Lane::Cpu;
+            let on_gpu = node.lane == Lane::Gpu || job.replay_only && node.lane != Lane::Cpu;
             if let Work::Delay(time) | Work::Compute(crate::workload::compute::Estimate { ns: time, .. }) =
                 node.work
                 && on_gpu
@@ -439,7 +540,7 @@ impl Ranks {
                 }
             }
             if let Some(watch) = &mut self.watch {
-                let members = members(state.feeder.graph(), &self.groups, &node.work, npus);
+                let members = job.members_of(state.feeder.graph(), &node.work);
                 watch.begins(rank, place, node, members, now);
             }
             let input = Input::Start {
@@ -450,7 +551,7 @@ impl Ranks {
                 && self.error.is_none()
             {
                 self.error = Some(RankError {
-                    rank,
+                    who: who(job, state.npu.rank()),
                     node: node.id,
                     name: node.name.escape_debug().to_string(),
                     error,
@@ -468,6 +569,7 @@ impl Ranks {
 
     fn finish(&self, rank: Rank, now: u64) -> Finished {
         let state = &self.states[rank as usize];
+        let job = &self.jobs[state.job as usize];
         let mut classes = Vec::new();
         for class in [Class::Cpu, Class::Gpu, Class::Comm, Class::Memory, Class::Other] {
             let nodes = state.feeder.graph().nodes().iter().zip(&state.times);
@@ -477,12 +579,15 @@ impl Ranks {
                 classes.push((class, union(intervals)));
             }
         }
+        let cycles = now - job.start;
         Finished {
             rank,
-            cycles: now,
-            exposed: now.wrapping_sub(state.gpu),
+            job: state.job,
+            rank_in_job: state.npu.rank(),
+            cycles,
+            exposed: cycles.wrapping_sub(state.gpu),
             classes,
-            roofline: self.roofline.then(|| roofline_use(state)),
+            roofline: job.roofline.then(|| roofline_use(state)),
         }
     }
 }

@@ -2,7 +2,18 @@
 //! "Roofline", CACM 2009): whichever of arithmetic and memory takes longer.
 
 /// Number format of matrix products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// 16-bit brain float.
     Bf16,

@@ -59,7 +59,18 @@ pub struct Message {
 }
 
 /// Which operations of different groups wait for each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum CommOrder {
     /// All collectives and sends of a rank one after another: no two ranks can hold a single
     /// communication slot, as ASTRA-sim's, and wait for each other.

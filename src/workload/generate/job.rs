@@ -33,7 +33,18 @@ pub enum Zero {
 }
 
 /// What is computed again in the backward pass (Korthikanti et al., arXiv 2205.05198, section 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Recompute {
     /// Nothing.
     None,

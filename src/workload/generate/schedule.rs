@@ -3,12 +3,26 @@
 //! arXiv 2104.04473, section 2.2).
 
 /// Order of passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Schedule {
     /// All forward passes, then all backward passes.
+    #[value(name = "gpipe")]
     GPipe,
     /// One forward, one backward, as soon as the pipeline is full; interleaved if a stage has several
     /// chunks.
+    #[serde(rename = "1f1b")]
+    #[value(name = "1f1b")]
     OneForwardOneBackward,
 }
 

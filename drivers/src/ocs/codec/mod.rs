@@ -3,8 +3,12 @@
 //! * [`scpi`]: lines with lists of ports. [`tl1`]: messages of Telcordia GR-831.
 //! * [`http`]: HTTP/1.1 messages for RESTCONF. [`netconf`]: RFC 6242 frames and their XML.
 //! * [`shell`]: one command and its answer over a remote shell.
+//! * [`gnmi`]: messages of gNMI in gRPC's frame. [`http2`], [`hpack`]: what carries them.
 
+pub mod gnmi;
+pub mod hpack;
 pub mod http;
+pub mod http2;
 pub mod netconf;
 pub mod scpi;
 pub mod shell;

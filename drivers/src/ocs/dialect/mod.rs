@@ -1,10 +1,12 @@
 //! One driver for each dialect: what to say, and what the answers mean in the neutral model.
 
+mod gnmi;
 mod netconf;
 mod polatis;
 mod restconf;
 mod scpi;
 mod sonic;
+mod sonic_tables;
 mod tl1_calient;
 mod tl1_polatis;
 mod tl1_session;
@@ -27,6 +29,7 @@ pub fn open(mut endpoint: Endpoint) -> Result<Box<dyn Switch>, OcsError> {
         Dialect::Restconf => Box::new(restconf::Restconf::new(endpoint)),
         Dialect::Netconf => Box::new(netconf::Netconf::new(endpoint)),
         Dialect::Sonic => Box::new(sonic::Sonic::new(endpoint)),
+        Dialect::Gnmi => Box::new(gnmi::Gnmi::new(endpoint)),
     };
     switch.reopen()?;
     Ok(switch)

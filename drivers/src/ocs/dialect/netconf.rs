@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 
 use roxmltree::{Document, Node};
 
-use super::polatis;
-use super::restconf::{port_state, startup, startup_word};
+use super::polatis::{self, port_state, startup, startup_word};
 use crate::ocs::codec::Malformed;
 use crate::ocs::codec::netconf::{self, BASE_1_0, BASE_1_1, Framing, escaped};
 use crate::ocs::endpoint::{Dialect, Endpoint};
@@ -137,15 +136,8 @@ fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<&'a str> {
     Some(found.text().unwrap_or_default().trim())
 }
 
-fn reason(error: Node) -> String {
-    let part = |name| {
-        let found = error.children().find(|child| child.tag_name().name() == name);
-        found
-            .and_then(|node| node.text())
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
+fn reason<'a>(error: Node<'a, 'a>) -> String {
+    let part = |name| child(error, name).unwrap_or_default();
     format!("{}: {}", part("error-tag"), part("error-message"))
 }
 
@@ -195,20 +187,9 @@ impl Switch for Netconf {
             .descendants()
             .find(|node| node.has_tag_name((SYSTEM, "product-information")));
         let product = product.ok_or_else(|| OcsError::malformed("product-information", "nothing"))?;
-        let text = |name| {
-            let found = product.children().find(|child| child.tag_name().name() == name);
-            found
-                .and_then(|node| node.text())
-                .unwrap_or_default()
-                .trim()
-                .to_owned()
-        };
-        Ok(Identity {
-            vendor: text("manufacturer"),
-            model: text("model-name"),
-            serial: text("serial-number"),
-            firmware: text("software-version"),
-        })
+        Ok(polatis::identity(|name| {
+            child(product, name).unwrap_or_default().to_owned()
+        }))
     }
 
     fn size(&mut self) -> Result<Size, OcsError> {
@@ -257,10 +238,7 @@ impl Switch for Netconf {
 
     fn settling(&mut self, circuits: &[Circuit]) -> Result<Settling, OcsError> {
         let now = self.circuits()?;
-        Ok(Settling {
-            pending: circuits.iter().any(|circuit| !now.contains(circuit)),
-            failed: Vec::new(),
-        })
+        Ok(polatis::settling(&now, circuits))
     }
 
     fn ports(&mut self) -> Result<Vec<PortInfo>, OcsError> {

@@ -1,8 +1,11 @@
-//! How Polatis numbers ports: A ports 1 to N, B ports N+1 to N+M.
+//! How Polatis numbers ports: A ports 1 to N, B ports N+1 to N+M; and what its YANG models are made of, whether
+//! they come as XML or as JSON.
+
+use std::collections::BTreeSet;
 
 use crate::ocs::error::OcsError;
-use crate::ocs::model::{Circuit, Identity, Port, Size};
-use crate::ocs::switch::circuit;
+use crate::ocs::model::{Circuit, Identity, Port, PortState, Size, Startup};
+use crate::ocs::switch::{Settling, circuit};
 
 /// The device's number of a port.
 pub fn number(size: Size, port: Port) -> u32 {
@@ -41,6 +44,56 @@ pub fn size_in(code: &str) -> Option<Size> {
 pub fn size_of(device: &Identity) -> Result<Size, OcsError> {
     let model = &device.model;
     size_in(model).ok_or_else(|| OcsError::malformed("product-information", format!("no size in `{model}`")))
+}
+
+/// What `product-information` says, by the text of its leaves.
+pub fn identity(leaf: impl Fn(&str) -> String) -> Identity {
+    Identity {
+        vendor: leaf("manufacturer"),
+        model: leaf("model-name"),
+        serial: leaf("serial-number"),
+        firmware: leaf("software-version"),
+    }
+}
+
+/// How far circuits are, where a switch shows only those that have settled.
+pub fn settling(now: &BTreeSet<Circuit>, circuits: &[Circuit]) -> Settling {
+    Settling {
+        pending: circuits.iter().any(|circuit| !now.contains(circuit)),
+        failed: Vec::new(),
+    }
+}
+
+/// A port's status.
+pub fn port_state(word: &str) -> Option<PortState> {
+    match word {
+        "ENABLED" => Some(PortState::Enabled),
+        "DISABLED" => Some(PortState::Blocked),
+        "FAILED" => Some(PortState::Failed),
+        _ => None,
+    }
+}
+
+/// The word of a start-up mode.
+pub fn startup_word(startup: Startup) -> &'static str {
+    match startup {
+        Startup::Volatile => "MODE_VOLATILE",
+        Startup::Preserve => "MODE_PRESERVE",
+    }
+}
+
+/// The start-up mode of a word, which may have its module before it.
+pub fn startup(word: &str) -> Result<Startup, OcsError> {
+    match bare(word) {
+        "MODE_VOLATILE" => Ok(Startup::Volatile),
+        "MODE_PRESERVE" => Ok(Startup::Preserve),
+        _ => Err(OcsError::malformed("startup-mode", word)),
+    }
+}
+
+/// A name without its module.
+pub fn bare(name: &str) -> &str {
+    name.rsplit_once(':').map_or(name, |(_, bare)| bare)
 }
 
 #[cfg(test)]

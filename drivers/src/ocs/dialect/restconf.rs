@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::polatis;
+use super::polatis::{self, bare, port_state, startup, startup_word};
 use crate::ocs::codec::http::{self, Message};
-use crate::ocs::endpoint::{Dialect, Endpoint, Via};
+use crate::ocs::endpoint::{Dialect, Endpoint};
 use crate::ocs::error::OcsError;
-use crate::ocs::model::{Circuit, Identity, Port, PortInfo, PortState, Size, Startup};
+use crate::ocs::model::{Circuit, Identity, Port, PortInfo, Size, Startup};
 use crate::ocs::switch::{Session, Settling, Switch};
 
 const MEDIA: &str = "application/yang-data+json";
@@ -33,20 +33,12 @@ impl Restconf {
         }
     }
 
-    fn host(&self) -> String {
-        match &self.session.endpoint.via {
-            Via::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Via::Tcp { host, port } => format!("{host}:{port}"),
-            _ => "localhost".into(),
-        }
-    }
-
     /// A request; `None` when the switch has no such thing.
     fn request(&mut self, method: &str, path: &str, body: Option<Value>) -> Result<Option<Value>, OcsError> {
         let name = format!("{method} {path}");
         let endpoint = &self.session.endpoint;
         let headers = [
-            ("host", self.host()),
+            ("host", endpoint.authority()),
             ("accept", MEDIA.into()),
             ("content-type", MEDIA.into()),
             ("authorization", http::basic(&endpoint.user, &endpoint.password)),
@@ -122,11 +114,6 @@ fn begin(bytes: &[u8]) -> usize {
         .unwrap_or(0)
 }
 
-/// A name without its module.
-fn bare(name: &str) -> &str {
-    name.rsplit_once(':').map_or(name, |(_, bare)| bare)
-}
-
 /// What RFC 8040's error list says, or the bare status.
 fn reason(status: u16, body: &Value) -> String {
     let error = body.pointer("/ietf-restconf:errors/error/0");
@@ -151,19 +138,14 @@ impl Switch for Restconf {
 
     fn identify(&mut self) -> Result<Identity, OcsError> {
         let product = self.get("product-information", "product-information")?;
-        let text = |key| {
+        let text = |key: &str| {
             product
                 .get(key)
                 .and_then(Value::as_str)
                 .unwrap_or_default()
                 .to_owned()
         };
-        Ok(Identity {
-            vendor: text("manufacturer"),
-            model: text("model-name"),
-            serial: text("serial-number"),
-            firmware: text("software-version"),
-        })
+        Ok(polatis::identity(text))
     }
 
     fn size(&mut self) -> Result<Size, OcsError> {
@@ -213,10 +195,7 @@ impl Switch for Restconf {
 
     fn settling(&mut self, circuits: &[Circuit]) -> Result<Settling, OcsError> {
         let now = self.circuits()?;
-        Ok(Settling {
-            pending: circuits.iter().any(|circuit| !now.contains(circuit)),
-            failed: Vec::new(),
-        })
+        Ok(polatis::settling(&now, circuits))
     }
 
     fn ports(&mut self) -> Result<Vec<PortInfo>, OcsError> {
@@ -280,32 +259,6 @@ impl Switch for Restconf {
         let body = json!({"startup-mode": startup_word(startup)});
         self.request("PATCH", "/api/data/system-config/startup-mode", Some(body))
             .map(drop)
-    }
-}
-
-/// A port's status in Polatis' YANG models.
-pub(super) fn port_state(word: &str) -> Option<PortState> {
-    match word {
-        "ENABLED" => Some(PortState::Enabled),
-        "DISABLED" => Some(PortState::Blocked),
-        "FAILED" => Some(PortState::Failed),
-        _ => None,
-    }
-}
-
-/// Start-up mode in Polatis' YANG models.
-pub(super) fn startup_word(startup: Startup) -> &'static str {
-    match startup {
-        Startup::Volatile => "MODE_VOLATILE",
-        Startup::Preserve => "MODE_PRESERVE",
-    }
-}
-
-pub(super) fn startup(word: &str) -> Result<Startup, OcsError> {
-    match bare(word) {
-        "MODE_VOLATILE" => Ok(Startup::Volatile),
-        "MODE_PRESERVE" => Ok(Startup::Preserve),
-        _ => Err(OcsError::malformed("startup-mode", word)),
     }
 }
 

@@ -1,16 +1,16 @@
 //! SONiC-OCS by a shell on the switch: changes are JSON patches of CONFIG_DB, states are read from its
-//! databases as JSON. Names of tables and fields differ between its design document and its images: both
-//! forms are read.
+//! databases as JSON.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::sonic_tables::{self as tables, CIRCUIT_STATES, CIRCUITS, PORT_STATES, PORTS, Rows};
 use crate::ocs::codec::shell;
 use crate::ocs::endpoint::{Dialect, Endpoint};
 use crate::ocs::error::OcsError;
-use crate::ocs::model::{Circuit, Identity, Port, PortInfo, PortState, Size};
+use crate::ocs::model::{Circuit, Identity, Port, PortInfo, Size};
 use crate::ocs::switch::{Session, Settling, Switch};
 
 /// So long without a byte, and no banner is to be expected any more.
@@ -20,8 +20,6 @@ pub struct Sonic {
     session: Session,
     number: u64,
 }
-
-type Rows = BTreeMap<String, Map<String, Value>>;
 
 impl Sonic {
     pub fn new(endpoint: Endpoint) -> Self {
@@ -80,11 +78,6 @@ impl Sonic {
     }
 }
 
-fn port_rows(rows: &Rows) -> impl Iterator<Item = (Port, &Map<String, Value>)> {
-    rows.iter()
-        .filter_map(|(name, fields)| Some((name.parse().ok()?, fields)))
-}
-
 impl Switch for Sonic {
     fn dialect(&self) -> Dialect {
         Dialect::Sonic
@@ -111,27 +104,11 @@ impl Switch for Sonic {
     }
 
     fn size(&mut self) -> Result<Size, OcsError> {
-        let rows = self.rows("CONFIG_DB", &["OCS_PORT"])?;
-        let mut size = Size { a: 0, b: 0 };
-        for (port, _) in port_rows(&rows) {
-            match port {
-                Port::A(number) => size.a = size.a.max(number),
-                Port::B(number) => size.b = size.b.max(number),
-            }
-        }
-        match size.a.min(size.b) {
-            0 => Err(OcsError::malformed("OCS_PORT", "no ports: is this a SONiC-OCS?")),
-            _ => Ok(size),
-        }
+        tables::size(&self.rows("CONFIG_DB", &[PORTS])?)
     }
 
     fn circuits(&mut self) -> Result<BTreeSet<Circuit>, OcsError> {
-        let rows = self.rows("CONFIG_DB", &["OCS_CROSS_CONNECT"])?;
-        let circuit = |name: &String| {
-            name.parse()
-                .map_err(|_| OcsError::malformed("OCS_CROSS_CONNECT", name.as_str()))
-        };
-        rows.keys().map(circuit).collect()
+        tables::circuits(&self.rows("CONFIG_DB", &[CIRCUITS])?)
     }
 
     fn connect(&mut self, circuits: &[Circuit]) -> Result<(), OcsError> {
@@ -156,49 +133,18 @@ impl Switch for Sonic {
     }
 
     fn settling(&mut self, circuits: &[Circuit]) -> Result<Settling, OcsError> {
-        let rows = self.rows("STATE_DB", &["OCS_CROSS_CONNECT", "OCS_CROSS_CONNECT_TABLE"])?;
-        let mut settling = Settling::default();
-        for circuit in circuits {
-            let row = rows.get(&circuit.to_string());
-            let status = |side: &str| row.and_then(|row| row.get(side)?.as_str()).unwrap_or("tuning");
-            match (status("a_side_status"), status("b_side_status")) {
-                ("tuned", "tuned") => {}
-                ("failed", _) | (_, "failed") => settling.failed.push(*circuit),
-                ("blocked", _) | (_, "blocked") => {}
-                _ => settling.pending = true,
-            }
-        }
-        Ok(settling)
+        let rows = self.rows("STATE_DB", &CIRCUIT_STATES)?;
+        Ok(tables::settling(&rows, circuits))
     }
 
     fn ports(&mut self) -> Result<Vec<PortInfo>, OcsError> {
-        let config = self.rows("CONFIG_DB", &["OCS_PORT"])?;
-        let states = self.rows("STATE_DB", &["OCS_PORT", "OCS_PORT_TABLE"])?;
-        let text = |row: Option<&Map<String, Value>>, key: &str| {
-            row.and_then(|row| row.get(key)?.as_str()).map(str::to_owned)
-        };
-        let mut infos: Vec<PortInfo> = port_rows(&config)
-            .map(|(port, row)| {
-                let word = text(Some(row), "state").or_else(|| text(Some(row), "config_status"));
-                let failed = text(states.get(&port.to_string()), "status").as_deref() == Some("failed");
-                let state = match word.as_deref() {
-                    _ if failed => PortState::Failed,
-                    Some("force_blocked") => PortState::Blocked,
-                    _ => PortState::Enabled,
-                };
-                PortInfo {
-                    state: Some(state),
-                    label: Some(text(Some(row), "label").unwrap_or_default()),
-                    ..PortInfo::unknown(port)
-                }
-            })
-            .collect();
-        infos.sort_by_key(|info| info.port);
-        Ok(infos)
+        let config = self.rows("CONFIG_DB", &[PORTS])?;
+        let states = self.rows("STATE_DB", &PORT_STATES)?;
+        Ok(tables::ports(&config, &states))
     }
 
     fn block(&mut self, ports: &[Port], blocked: bool) -> Result<(), OcsError> {
-        let word = if blocked { "force_blocked" } else { "normal" };
+        let word = tables::state_word(blocked);
         for port in ports {
             self.run(&format!("sudo config ocs port state {port} {word}"), None)?;
         }
@@ -206,13 +152,7 @@ impl Switch for Sonic {
     }
 
     fn label(&mut self, port: Port, label: &str) -> Result<(), OcsError> {
-        let good = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
-        if label.is_empty() || !label.chars().all(good) {
-            return Err(OcsError::refused(
-                label,
-                "a label here is made of letters, digits and - _ . / :",
-            ));
-        }
+        tables::check_label(label)?;
         self.run(&format!("sudo config ocs port label {port} {label}"), None)
             .map(drop)
     }

@@ -2,11 +2,13 @@
 //! recorded to say (most errors, most states) is reconstructed; docs/ocs.md lists it.
 
 mod calient;
+mod gnmi;
 mod netconf;
 mod polatis_tl1;
 mod restconf;
 mod scpi;
 mod sonic;
+mod sonic_db;
 
 use std::time::Duration;
 
@@ -154,6 +156,7 @@ pub fn new(dialect: Dialect, number: u32) -> Box<dyn Grammar> {
         Dialect::Restconf => Box::new(restconf::Restconf),
         Dialect::Netconf => Box::new(netconf::Netconf::new(number)),
         Dialect::Sonic => Box::new(sonic::Sonic),
+        Dialect::Gnmi => Box::new(gnmi::Gnmi::new()),
     }
 }
 

@@ -5,8 +5,8 @@ use genie_drivers::ocs::codec;
 use genie_drivers::ocs::{Circuit, Port};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, FIRMWARE, Grammar, Refusal, SERIAL, World};
-use crate::ocs::core::{Fault, Status};
+use super::sonic_db::{self, reason};
+use super::{Answer, FIRMWARE, Grammar, SERIAL, World};
 
 const MOST_BYTES: usize = 1 << 20;
 
@@ -108,111 +108,36 @@ fn carry_out(command: &str, input: &str, world: &mut World<'_>) -> Outcome {
     }
 }
 
-fn reason(refusal: Refusal) -> String {
-    match refusal {
-        Refusal::Fault(Fault::InUse) => "a port is already used by another cross-connect".into(),
-        Refusal::Fault(Fault::Absent) => "no such cross-connect".into(),
-        Refusal::Fault(_) => "no such port or value".into(),
-        Refusal::Denied => "Failed to apply patch".into(),
-    }
-}
-
 fn edit(list: &str, add: bool, world: &mut World<'_>) -> Outcome {
     let circuits: Result<Vec<Circuit>, _> = list.split(',').map(str::parse).collect();
     let circuits = circuits.map_err(|e| format!("{e}"))?;
     match add {
-        true => connect(&circuits, world),
+        true => sonic_db::connect(&circuits, world),
         false => world.disconnect(&circuits).map_err(reason),
     }
     .map(|()| String::new())
 }
 
-/// Circuits on stuck ports are made here, and shown as failed.
-fn connect(circuits: &[Circuit], world: &mut World<'_>) -> Result<(), String> {
-    world.permit().map_err(reason)?;
-    let done = world.core.connect(world.bulk(circuits), world.now);
-    done.map(drop).map_err(|fault| reason(Refusal::Fault(fault)))
-}
-
-/// A JSON patch (RFC 6902) of the one table that is of interest: additions and removals of whole circuits.
 fn apply_patch(input: &str, world: &mut World<'_>) -> Outcome {
     let patch: Vec<Value> = serde_json::from_str(input).map_err(|e| format!("not a JSON patch: {e}"))?;
-    let (mut add, mut remove) = (Vec::new(), Vec::new());
-    for operation in &patch {
-        let text = |key: &str| operation.get(key).and_then(Value::as_str).unwrap_or_default();
-        let path = text("path")
-            .strip_prefix("/OCS_CROSS_CONNECT/")
-            .ok_or("only OCS_CROSS_CONNECT can be patched here")?;
-        let (name, field) = path.split_once('/').unwrap_or((path, ""));
-        let circuit: Circuit = name.parse().map_err(|e| format!("{e}"))?;
-        let [a, b] = circuit.ports().map(|port| port.to_string());
-        match (text("op"), field) {
-            ("add", "") => add.push(circuit),
-            ("add", "a_side") if text("value") == a => {}
-            ("add", "b_side") if text("value") == b => {}
-            ("remove", "") => remove.push(circuit),
-            _ => return Err(format!("cannot do {operation}")),
-        }
-    }
-    if !remove.is_empty() {
-        world.disconnect(&remove).map_err(reason)?;
-    }
-    if !add.is_empty() {
-        connect(&add, world)?;
-    }
+    sonic_db::patch(&patch, world)?;
     Ok("Patch applied successfully.\n".into())
 }
 
 /// Rows of a database as its dump tool prints them.
 fn dump(database: &str, prefix: &str, world: &World<'_>) -> Outcome {
-    let mut rows = Map::new();
-    let mut row = |key: String, fields: Value| {
-        if key.starts_with(prefix) {
-            rows.insert(
-                key,
-                json!({"expireat": 0, "ttl": -0.001, "type": "hash", "value": fields}),
-            );
-        }
-    };
-    let word = |circuit| match world.core.status(circuit, world.now) {
-        Status::Idle => "blocked",
-        Status::Tuning => "tuning",
-        Status::Tuned => "tuned",
-        Status::Failed => "failed",
-    };
-    match database {
-        "CONFIG_DB" => {
-            for (circuit, _) in world.core.circuits() {
-                let [a, b] = circuit.ports().map(|port| port.to_string());
-                row(
-                    format!("OCS_CROSS_CONNECT|{circuit}"),
-                    json!({"a_side": a, "b_side": b}),
-                );
-            }
-            for port in world.core.size.ports() {
-                let config = world.core.port(port);
-                let state = if config.blocked { "force_blocked" } else { "normal" };
-                row(
-                    format!("OCS_PORT|{port}"),
-                    json!({"label": config.label, "state": state}),
-                );
+    let tables = sonic_db::tables(database, world).ok_or_else(|| format!("no database {database}"))?;
+    let mut all = Map::new();
+    for (table, rows) in tables {
+        for (name, fields) in rows {
+            let key = format!("{table}|{name}");
+            if key.starts_with(prefix) {
+                let row = json!({"expireat": 0, "ttl": -0.001, "type": "hash", "value": fields});
+                all.insert(key, row);
             }
         }
-        "STATE_DB" => {
-            for (circuit, _) in world.core.circuits() {
-                let [a, b] = circuit.ports().map(|port| port.to_string());
-                let word = word(circuit);
-                let fields = json!({"a_side": a, "b_side": b, "a_side_status": word, "b_side_status": word});
-                row(format!("OCS_CROSS_CONNECT_TABLE|{circuit}"), fields);
-            }
-            for port in world.core.size.ports() {
-                let status = world.core.at(port).map_or("blocked", word);
-                row(format!("OCS_PORT_TABLE|{port}"), json!({"status": status}));
-            }
-        }
-        _ => return Err(format!("no database {database}")),
     }
-    Ok(format!("{}\n", Value::Object(rows)))
+    Ok(format!("{}\n", Value::Object(all)))
 }
 
 fn table(what: &str, world: &World<'_>) -> String {

@@ -1,5 +1,5 @@
-//! OSU micro-benchmarks: `# OSU MPI Allreduce Latency Test v7.4`, a title line, then rows of size and
-//! figures. Latencies are in microseconds, bandwidths in 10^6 bytes per second.
+//! OSU micro-benchmarks: `# OSU MPI Allreduce Latency Test v7.4` (or `MPI-CUDA`, `NCCL`, ...), a title line, then rows
+//! of size and figures. Latencies are in microseconds, bandwidths in 10^6 bytes per second.
 
 use super::{Field, Key, Measured, Parsed, Value, collective, text_of};
 
@@ -11,7 +11,7 @@ pub fn text(text: &str) -> Option<Parsed> {
     };
     let (mut op, mut titles) = (None, Vec::new());
     for line in text.lines() {
-        if let Some(test) = line.strip_prefix("# OSU MPI") {
+        if let Some(test) = line.strip_prefix("# OSU ") {
             (op, titles) = (Some(name(test)), Vec::new());
         } else if let Some(title) = line.strip_prefix('#').filter(|title| is_title(title)) {
             titles = columns(title);
@@ -30,11 +30,18 @@ pub fn text(text: &str) -> Option<Parsed> {
     Some(parsed)
 }
 
-/// `Allreduce Latency Test v7.4`: what was tested.
+/// `MPI-CUDA Allreduce Latency Test v7.4`: what was tested.
 fn name(test: &str) -> String {
-    let words = test.split_whitespace();
+    // The library, with the kind of memory behind a dash; `MPI_Put` is a name of its own.
+    let library = |word: &&str| {
+        matches!(
+            word.split('-').next(),
+            Some("MPI" | "NCCL" | "OpenSHMEM" | "UPC" | "UPC++")
+        )
+    };
+    let words = test.split_whitespace().skip_while(library);
     let words: Vec<&str> = words
-        .take_while(|word| !matches!(*word, "Test" | "Latency"))
+        .take_while(|word| !matches!(*word, "Test" | "Latency" | "latency"))
         .collect();
     match words.as_slice() {
         [] => "latency".into(),
@@ -55,7 +62,7 @@ fn blocks(row: &Measured) -> bool {
 }
 
 fn is_title(title: &str) -> bool {
-    title.contains("(us)") || title.contains("(MB/s)")
+    title.contains("(us)") || title.contains("MB/s")
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +83,7 @@ fn columns(title: &str) -> Vec<Column> {
         seen.push(match name {
             "Size" => Column::Size,
             name if name.contains("(us)") && !seen.contains(&Column::Latency) => Column::Latency,
-            name if name.contains("(MB/s)") && !seen.contains(&Column::Bandwidth) => Column::Bandwidth,
+            name if name.contains("MB/s") && !seen.contains(&Column::Bandwidth) => Column::Bandwidth,
             _ => Column::Other,
         });
     }
@@ -84,23 +91,20 @@ fn columns(title: &str) -> Vec<Column> {
 }
 
 fn row(line: &str, op: &str, titles: &[Column]) -> Option<Measured> {
-    let numbers: Vec<f64> = line
-        .split_whitespace()
-        .map(|word| word.parse().ok())
-        .collect::<Option<_>>()?;
-    let number = |column| {
-        titles
-            .iter()
-            .position(|title| *title == column)
-            .and_then(|place| numbers.get(place))
+    // A column may hold a word: `Pass` of validation.
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let number = |column| -> Option<f64> {
+        let place = titles.iter().position(|title| *title == column)?;
+        words.get(place)?.parse().ok()
     };
+    words.first()?.parse::<f64>().ok()?;
     let mut key = Key::from([(Field::Op, text_of(op))]);
     if let Some(bytes) = number(Column::Size) {
-        key.insert(Field::Bytes, Value::Number(*bytes as u64));
+        key.insert(Field::Bytes, Value::Number(bytes as u64));
     }
     let found = Measured {
         key,
-        time_us: number(Column::Latency).copied().into_iter().collect(),
+        time_us: number(Column::Latency).into_iter().collect(),
         algbw_gbps: number(Column::Bandwidth)
             .map(|rate| rate * 8.0 / 1e3)
             .into_iter()

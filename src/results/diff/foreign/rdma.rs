@@ -2,7 +2,7 @@
 //! (perftest, `src/perftest_parameters.c`). Times are in microseconds. Rates are in MiB/s, or in
 //! Gbit/s with `--report_gbits`, which the file does not say; the message rate does.
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json, json};
 
 use super::{Field, Key, Measured, Parsed, Value, text_of};
 
@@ -19,6 +19,42 @@ pub fn json(documents: &[Json]) -> Option<Parsed> {
     (!documents.is_empty()).then_some(parsed)
 }
 
+/// As perftest wrote it before 2024: keys and words without quotes, commas before closing brackets. `None` if it is
+/// none of that.
+pub fn loose(text: &str) -> Option<Parsed> {
+    let mut documents = Vec::new();
+    let (mut test, mut results) = (String::new(), None::<Map<String, Json>>);
+    for line in text.lines() {
+        // The bracket that closes the figures may follow the last of them.
+        let line = line.trim().trim_end_matches(',');
+        let (line, closes) = match line.strip_suffix('}') {
+            Some(before) => (before.trim(), true),
+            None => (line, false),
+        };
+        match (line.split_once(':'), &mut results) {
+            (Some((key, value)), _) if key.trim() == "test" => test = value.trim().to_owned(),
+            (Some((key, value)), _) if key.trim() == "results" && value.trim() == "{" => {
+                results = Some(Map::new())
+            }
+            (Some((key, value)), Some(results)) => {
+                if let Some(number) = number(value.trim()) {
+                    results.insert(key.trim().to_owned(), number);
+                }
+            }
+            _ => {}
+        }
+        if let Some(results) = results.take_if(|_| closes) {
+            documents.push(json!({ "test_info": { "test": &test }, "results": results }));
+        }
+    }
+    (!test.is_empty()).then(|| self::json(&documents)).flatten()
+}
+
+fn number(text: &str) -> Option<Json> {
+    let whole = text.parse::<u64>().ok().map(Json::from);
+    whole.or_else(|| text.parse::<f64>().ok().map(Json::from))
+}
+
 fn row(test: &str, results: &Json) -> Option<Measured> {
     let number = |name: &str| results.get(name).and_then(Json::as_f64);
     let mut key = Key::from([(Field::Op, text_of(test))]);
@@ -29,7 +65,9 @@ fn row(test: &str, results: &Json) -> Option<Measured> {
     let time = number("t_typical")
         .or_else(|| number("t_avg"))
         .or_else(|| number("avg_lat"));
-    let rate = number("BW_average").map(|rate| gbps(rate, number("MsgRate"), bytes));
+    let rate = number("BW_average")
+        .or_else(|| number("bw_avg"))
+        .map(|rate| gbps(rate, number("MsgRate"), bytes));
     (time.is_some() || rate.is_some()).then(|| Measured {
         key,
         time_us: time.into_iter().collect(),

@@ -234,6 +234,7 @@ mod tests {
             Dialect::Restconf,
             Dialect::Netconf,
             Dialect::Sonic,
+            Dialect::Gnmi,
         ]
         .map(Dialect::name);
         assert_eq!(names, ocs::Dialect::ALL.map(ocs::Dialect::name));
