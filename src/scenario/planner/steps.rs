@@ -1,18 +1,21 @@
 //! `[[step]]` to the plan's steps: which circuits stand when, the routes that go with them, and the operations
 //! that are played meanwhile.
 
+use std::collections::BTreeSet;
+
 use super::circuits::{resolve, switches};
 use super::findings::Findings;
 use super::jobs::{Jobs, Placed};
 use super::network::{Seen, Wired};
 use super::{Base, Played, Sections};
 use crate::placement::CrossConnect;
-use crate::scenario::plan::FabricKind;
 use crate::scenario::plan::optical::{Change, Joint, Optical, Step, Switch, Wiring};
+use crate::scenario::plan::{FabricKind, OpPlan, Route};
 use crate::scenario::section::Scenario;
 use crate::scenario::section::collective::Collective;
 use crate::scenario::section::step;
 use crate::scenario::units::Duration;
+use crate::system::collective::traffic;
 
 /// Most steps of a scenario, and most changes of a step.
 const MOST: usize = 1000;
@@ -143,8 +146,14 @@ impl Planner<'_> {
             path: path.clone(),
         };
         self.base.play(&sections, &seen, played, findings);
-        let changes = self.changes(&path, section, findings);
+        let mut changes = self.changes(&path, section, findings);
         if !changes.is_empty() {
+            let used = self.used(&played.ops[first_op..]);
+            let mut before = &wiring.routes;
+            for change in &mut changes {
+                self.keep(&used, before, &mut change.wiring.routes);
+                before = &change.wiring.routes;
+            }
             self.check_afterwards(&sections, &changes, findings);
             // Which links carry how much depends on when the change comes: nothing is expected.
             for op in &mut played.ops[first_op..] {
@@ -252,6 +261,38 @@ impl Planner<'_> {
             });
         }
         changes
+    }
+
+    /// Pairs of hosts between which these operations move data.
+    fn used(&self, ops: &[OpPlan]) -> BTreeSet<(usize, usize)> {
+        let host = |rank: u32| self.base.ranks[rank as usize].host;
+        let mut used = BTreeSet::new();
+        for op in ops {
+            let members = self.base.communicators.get(op.op.communicator as usize);
+            let ranks = members.map_or(&[][..], |communicator| communicator.ranks.as_slice());
+            let flows = traffic(&op.op, ranks.len() as u32).map_or(Vec::new(), |traffic| traffic.flows);
+            used.extend(flows.iter().map(|flow| {
+                let [from, to] = [flow.from, flow.to].map(|position| host(ranks[position as usize]));
+                (from, to)
+            }));
+            let pairs = op.trace.iter().flat_map(|trace| &trace.pairs);
+            used.extend(pairs.flat_map(|&(a, b)| [(host(a), host(b)), (host(b), host(a))]));
+        }
+        used
+    }
+
+    /// What operations move between hosts that nothing joins for a while goes where it went before, to a dark
+    /// port, and is lost; never over the management network.
+    fn keep(&self, used: &BTreeSet<(usize, usize)>, before: &[Vec<Route>], routes: &mut [Vec<Route>]) {
+        for &(from, to) in used {
+            for address in &self.base.wired.network.nodes[to].addresses {
+                let there = |route: &&Route| route.to == Some(*address);
+                if routes[from].iter().any(|route| there(&route)) {
+                    continue;
+                }
+                routes[from].extend(before[from].iter().find(there).cloned());
+            }
+        }
     }
 
     /// What is played must have its paths after the last change as well, or it would never end.
