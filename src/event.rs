@@ -75,6 +75,10 @@ pub enum Event {
         /// Seconds since the start of `genie run`.
         at_s: f64,
     },
+    /// Circuits were changed.
+    Reconfigured(Reconfiguration),
+    /// Whether neighbours in a job are neighbours in the network.
+    NeighboursFound(NeighboursFound),
     /// Something the reader of the results must know.
     Caution {
         /// One sentence.
@@ -337,6 +341,114 @@ pub struct LinkCount {
     pub bytes: [u64; 2],
     /// Packets dropped by the shaper in each direction.
     pub drops: [u64; 2],
+}
+
+/// A change of circuits, and what was measured of it. All times are real seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reconfiguration {
+    /// Its number in the run, from 0.
+    pub number: usize,
+    /// Name of the step.
+    pub step: String,
+    /// The operation that was played meanwhile, or that came next.
+    pub op: usize,
+    /// It was played meanwhile.
+    pub during: bool,
+    /// Seconds from the start of `genie run` to the first command.
+    pub at_s: f64,
+    /// The switches whose circuits changed.
+    pub switches: Vec<SwitchChange>,
+    /// The ends of links whose circuit changed.
+    pub links: Vec<LinkDark>,
+    /// Frames that hosts and switches could not send because their port was dark, probes left out.
+    pub lost_frames: u64,
+    /// Probes that did not arrive.
+    pub probes_lost: u64,
+    /// Time between two probes out of a port; `None`: no port moved.
+    pub probe_every_s: Option<f64>,
+    /// The longest time between two of them: what traffic measured is no finer.
+    pub probe_pause_s: Option<f64>,
+    /// TCP segments that all hosts sent again from the first command to the next change or the end of the
+    /// operation; 0 when nothing was played.
+    pub retransmits: u64,
+}
+
+/// A change of one switch's circuits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SwitchChange {
+    /// Name of the switch.
+    pub ocs: String,
+    /// Language in which it was programmed.
+    pub dialect: String,
+    /// Circuits removed.
+    pub removed: Vec<String>,
+    /// Circuits made.
+    pub made: Vec<String>,
+    /// From the first command to its last answer.
+    pub command_s: f64,
+    /// From there to the proof that mirrors had settled.
+    pub settle_s: f64,
+    /// From there to all its links being up; `None`: none was made.
+    pub link_up_s: Option<f64>,
+    /// How long its mirrors take, as the scenario says.
+    pub device_settle_s: f64,
+    /// More or less at most, likewise.
+    pub device_jitter_s: f64,
+    /// The longest [`LinkDark::dark_light_s`] of its links.
+    pub dark_light_s: Option<f64>,
+    /// The longest [`LinkDark::dark_traffic_s`] of its links.
+    pub dark_traffic_s: Option<f64>,
+    /// Attempts beyond the first.
+    pub retries: u32,
+    /// What went wrong on the way.
+    pub notes: Vec<String>,
+}
+
+/// An end of a link whose circuit changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkDark {
+    /// Name of the switch.
+    pub ocs: String,
+    /// Name of the link.
+    pub link: String,
+    /// The node at this end.
+    pub node: String,
+    /// The node that light joined it with before.
+    pub before: Option<String>,
+    /// And afterwards.
+    pub after: Option<String>,
+    /// From the end of light to the link being up again; `None`: dark before or afterwards.
+    pub dark_light_s: Option<f64>,
+    /// From the last probe heard from the old far end to the first from the new, by the kernel's stamps.
+    pub dark_traffic_s: Option<f64>,
+}
+
+/// The neighbours of a job along one dimension, as packets found them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NeighboursFound {
+    /// Name of the step.
+    pub step: String,
+    /// The operation that came next.
+    pub op: usize,
+    /// The job.
+    pub job: String,
+    /// Its dimension, from 0.
+    pub dimension: usize,
+    /// All of its neighbours.
+    pub pairs: Vec<NeighbourFound>,
+}
+
+/// Two ranks that are neighbours in their job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NeighbourFound {
+    /// The one that sent.
+    pub from: Rank,
+    /// The other.
+    pub to: Rank,
+    /// Hops, by what was left of the packets' time to live; 1: nothing between. `None`: none arrived.
+    pub hops: Option<u32>,
+    /// One-way time of a packet of 8 bytes, median, microseconds (real).
+    pub one_way_us: Option<f64>,
 }
 
 /// A tagged event cannot hold a bare list: it is written as `{"event":"link-counters","links":[...]}`.

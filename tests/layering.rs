@@ -85,6 +85,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("scenario", "network::message", "names of ranks: plain data"),
     ("scenario", "workload", "the planner reads the traces that it plans; a trace's recipe is part of the plan"),
     ("topology", "scenario::units", "rates and delays as types"),
+    ("topology", "placement", "cubes are wired by the port map that placements use"),
     ("topology", "scenario::plan", "a built network is part of the plan"),
 ];
 

@@ -19,7 +19,7 @@ const IP_TCP: u32 = 52;
 pub(crate) const SEGMENTED: u32 = 524_280;
 /// Bytes that a port queues before it drops. Deep on purpose: the fabrics of training clusters are
 /// kept from dropping by flow control, and here the senders' socket buffers bound what queues.
-const QUEUE: u32 = 256 << 20;
+pub(crate) const QUEUE: u32 = 256 << 20;
 
 /// The settings of one direction of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

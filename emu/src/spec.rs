@@ -34,6 +34,23 @@ pub struct NodeSpec {
     pub forwards: bool,
     /// Routes.
     pub routes: Vec<RouteSpec>,
+    /// What it is besides.
+    pub role: Role,
+}
+
+/// What a node does with packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Sends, receives and forwards them as its routes say.
+    #[default]
+    Ordinary,
+    /// An optical circuit switch: sees light, no packets. What comes in at a port leaves at the one that
+    /// [`crate::fabric::Crossbar`] has joined it with; a port that is joined with none is dark, and so is
+    /// the other end of its link.
+    Optical,
+    /// The switch of a management network: forwards what its neighbours send themselves, nothing that they
+    /// forward for others. It never makes up for a link that is dark.
+    Management,
 }
 
 /// One route of a node.

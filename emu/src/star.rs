@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::spec::{FabricSpec, LinkSpec, NodeSpec, RouteSpec};
+use crate::spec::{FabricSpec, LinkSpec, NodeSpec, Role, RouteSpec};
 
 /// The address of host `number` in [`star`].
 pub fn star_address(number: usize) -> Ipv4Addr {
@@ -21,6 +21,7 @@ pub fn star(run: &str, hosts: usize, rate_bps: Option<u64>, mtu: u32) -> FabricS
             to: None,
             interfaces: vec!["eth0".into()],
         }],
+        role: Role::Ordinary,
     };
     let route = |number| RouteSpec {
         to: Some(star_address(number)),
@@ -32,6 +33,7 @@ pub fn star(run: &str, hosts: usize, rate_bps: Option<u64>, mtu: u32) -> FabricS
         addresses: Vec::new(),
         forwards: true,
         routes: (0..hosts).map(route).collect(),
+        role: Role::Ordinary,
     };
     let link = |number| LinkSpec {
         name: format!("h{number}-sw"),

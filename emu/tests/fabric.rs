@@ -15,7 +15,7 @@ use genie_emu::fabric::watch::{Outage, OutageKind};
 use genie_emu::journal::Journal;
 use genie_emu::netlink::{Netlink, link};
 use genie_emu::shaping;
-use genie_emu::spec::{FabricSpec, LinkSpec, NodeSpec, RouteSpec};
+use genie_emu::spec::{FabricSpec, LinkSpec, NodeSpec, Role, RouteSpec};
 use genie_emu::star::star;
 use genie_emu::{Fabric, calibrate, capability, enter};
 
@@ -86,6 +86,7 @@ fn host(name: String, address: Ipv4Addr, forwards: bool, routes: Vec<RouteSpec>)
         addresses: vec![address],
         forwards,
         routes,
+        role: Role::Ordinary,
     }
 }
 
@@ -121,6 +122,7 @@ fn leaf_spine() -> FabricSpec {
         addresses: vec![],
         forwards: true,
         routes,
+        role: Role::Ordinary,
     };
     let up = ["up0", "up1"];
     nodes.push(switch(

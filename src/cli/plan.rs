@@ -1,6 +1,8 @@
 //! `genie plan FILE`: what a scenario would do, without doing it. Everything here is computed,
 //! nothing measured.
 
+mod circuits;
+
 use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -92,6 +94,7 @@ pub fn text(plan: &Plan) -> String {
         out += &format!("\naddresses {}\n", addresses.join(" "));
     }
     out += &communicators(plan);
+    out += &circuits::text(plan);
     out += &section("steps, expected times without software", &step_table(plan));
     out += &traces(plan);
     for caution in &plan.cautions {
@@ -170,6 +173,12 @@ fn switches(plan: &Plan) -> String {
         .iter()
         .filter(|node| node.kind == NodeKind::Switch);
     let names: Vec<&str> = switches.map(|node| node.name.as_str()).collect();
+    let optical = plan
+        .network
+        .nodes
+        .iter()
+        .filter(|node| node.kind == NodeKind::Ocs);
+    let optical: Vec<&str> = optical.map(|node| node.name.as_str()).collect();
     let paths = plan
         .network
         .routes
@@ -183,6 +192,11 @@ fn switches(plan: &Plan) -> String {
         n if n > SHOWN => format!("\n{n} switches {} ... {}", names[0], names[n - 1]),
         _ => format!("\nswitches {}", names.join(" ")),
     };
+    match optical.len() {
+        0 => {}
+        n if n > SHOWN => out += &format!("; {n} optical switches {} ... {}", optical[0], optical[n - 1]),
+        _ => out += &format!("; optical switches {}", optical.join(" ")),
+    }
     if paths > 1 {
         out += &format!("; up to {paths} equal-cost links from a node");
     }

@@ -58,12 +58,17 @@ fn network(plan: &Plan) -> String {
     }
     let count = |kind| plan.network.nodes.iter().filter(|node| node.kind == kind).count();
     let (hosts, switches) = (count(NodeKind::Host), count(NodeKind::Switch));
+    let optical = match count(NodeKind::Ocs) {
+        0 => String::new(),
+        1 => ", 1 optical switch".into(),
+        n => format!(", {n} optical switches"),
+    };
     let rates: BTreeSet<_> = plan.network.links.iter().map(|link| link.rate).collect();
     let rates = rates
         .into_iter()
         .map(|rate| rate.map_or("unshaped".into(), |rate| rate.to_string()));
     format!(
-        "{ranks} on {hosts} host{}, {switches} switch{}, {} link{} ({}), mtu {}",
+        "{ranks} on {hosts} host{}, {switches} switch{}{optical}, {} link{} ({}), mtu {}",
         plural(hosts),
         if switches == 1 { "" } else { "es" },
         plan.network.links.len(),

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::event::{Calibration, RankLoss, RankSummary};
+use crate::event::{Calibration, NeighboursFound, RankLoss, RankSummary, Reconfiguration};
 use crate::results::diff::facts;
 use crate::results::run::Stage;
 use crate::results::statistics::Times;
@@ -45,6 +45,10 @@ struct Report<'a> {
     rank_summaries: &'a [RankSummary],
     lost_ranks: &'a [RankLoss],
     lost_links: &'a [String],
+    #[serde(skip_serializing_if = "<[Reconfiguration]>::is_empty")]
+    reconfigurations: &'a [Reconfiguration],
+    #[serde(skip_serializing_if = "<[NeighboursFound]>::is_empty")]
+    neighbours: &'a [NeighboursFound],
     environment: &'a Environment,
 }
 
@@ -82,6 +86,8 @@ struct Op<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<&'a TraceReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
 }
 
 /// Always an object, so that programs need no case for operations that no rank finished.
@@ -152,6 +158,8 @@ fn report<'a>(run: &'a Run, results_dir: Option<&std::path::Path>) -> Report<'a>
         rank_summaries: &run.ranks,
         lost_ranks: &manifest.lost_ranks,
         lost_links: &manifest.lost_links,
+        reconfigurations: &manifest.reconfigurations,
+        neighbours: &manifest.neighbours,
         environment: &manifest.environment,
     }
 }
@@ -205,6 +213,7 @@ fn op<'a>(run: &'a Run, row: &'a Row) -> Op<'a> {
         cautions: row.cautions.iter().map(|caution| caution.text()).collect(),
         name: row.trace.as_deref(),
         trace: run.manifest.traces.iter().find(|trace| trace.op == row.index),
+        step: row.step.as_deref(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::json;
 use super::progress::{Progress, Said};
 use super::style::Style;
-use super::terminal::TableWriter;
+use super::terminal::{Shown, TableWriter};
 use crate::event::Event;
 use crate::results::{Recorder, Run};
 
@@ -26,7 +26,7 @@ pub struct Live<W: Write> {
     output: Output,
     progress: Progress,
     table: Option<TableWriter>,
-    shown: usize,
+    shown: Shown,
     broken: bool,
 }
 
@@ -38,7 +38,7 @@ impl<W: Write> Live<W> {
             output,
             progress: Progress::new(&run.manifest.plan, said),
             table: None,
-            shown: 0,
+            shown: Shown::default(),
             broken: false,
         }
     }
@@ -70,10 +70,7 @@ impl<W: Write> Live<W> {
                     .header(out, run)?;
             }
             let Some(table) = table else { return Ok(()) };
-            for row in run.rows.iter().skip(*shown) {
-                table.row(out, row)?;
-            }
-            *shown = run.rows.len();
+            table.more(out, run, shown)?;
             if over {
                 table.tail(out, run, recorder.stored())?;
             }

@@ -12,6 +12,7 @@
 //! * [`diff`]: runs compared. [`gate`]: a run judged. [`list`]: the list of runs. [`style`]: width and colour of an output.
 
 pub mod astra;
+pub mod circuits;
 pub mod columns;
 pub mod diff;
 pub mod facts;

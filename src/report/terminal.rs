@@ -20,6 +20,14 @@ pub struct TableWriter {
     style: Style,
 }
 
+/// How much of a run was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shown {
+    rows: usize,
+    changes: usize,
+    neighbours: usize,
+}
+
 /// Writes the table of a run that is over (or as far as it is).
 ///
 /// # Errors
@@ -27,9 +35,7 @@ pub struct TableWriter {
 pub fn show(out: &mut impl Write, run: &Run, folder: Option<&Path>, style: Style) -> io::Result<()> {
     let table = TableWriter::new(&run.manifest.plan, style);
     table.header(out, run)?;
-    for row in &run.rows {
-        table.row(out, row)?;
-    }
+    table.more(out, run, &mut Shown::default())?;
     table.tail(out, run, folder)
 }
 
@@ -55,6 +61,39 @@ impl TableWriter {
         let units = self.layout.line('#', |column| column.unit().into());
         writeln!(out, "{}", self.style.paint(Tone::Bold, &titles))?;
         writeln!(out, "{}", self.style.paint(Tone::Bold, &units))
+    }
+
+    /// The rows and changes of circuits that were not shown yet, in order.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn more(&self, out: &mut impl Write, run: &Run, shown: &mut Shown) -> io::Result<()> {
+        loop {
+            let change = run.manifest.reconfigurations.get(shown.changes);
+            let found = run.manifest.neighbours.get(shown.neighbours);
+            let row = run.rows.get(shown.rows);
+            let next = row.map_or(usize::MAX, |row| row.index);
+            let due = change.map(|change| change.op).filter(|op| *op <= next);
+            match (change, row) {
+                _ if found.is_some_and(|found| found.op <= next && due.is_none_or(|op| op > found.op)) => {
+                    if let Some(found) = found {
+                        self.note(out, Tone::Faint, &super::circuits::neighbours(found))?;
+                    }
+                    shown.neighbours += 1;
+                }
+                (Some(change), _) if due.is_some() => {
+                    for line in super::circuits::lines(change) {
+                        self.note(out, Tone::Faint, &line)?;
+                    }
+                    shown.changes += 1;
+                }
+                (_, Some(row)) => {
+                    self.row(out, row)?;
+                    shown.rows += 1;
+                }
+                (_, None) => return Ok(()),
+            }
+        }
     }
 
     /// One row.

@@ -127,6 +127,12 @@ pub const OPS: &[Column] = &[
         "",
         "name of a trace, whose `op` is `trace`; empty for collectives",
     ),
+    (
+        "step",
+        "text",
+        "",
+        "name of the step whose circuits it was played over; empty without optical switches",
+    ),
 ];
 
 /// `iterations.csv`: one row per operation, iteration and rank.
@@ -244,6 +250,149 @@ pub const NODES: &[Column] = &[
     ),
 ];
 
+/// `reconfigurations.csv`: one row per change of circuits and optical switch; only where there are any.
+pub const RECONFIGURATIONS: &[Column] = &[
+    ("reconfiguration", "integer", "", "number of the change, from 0"),
+    ("step", "text", "", "name of the step"),
+    (
+        "op",
+        "integer",
+        "",
+        "`index` of ops.csv: what was played meanwhile, or came next",
+    ),
+    ("during", "boolean", "", "it was played meanwhile"),
+    (
+        "at_s",
+        "number",
+        "s, real",
+        "first command, from the start of the run",
+    ),
+    ("ocs", "text", "", "name of the optical switch"),
+    ("dialect", "text", "", "language in which it was programmed"),
+    ("removed", "text", "", "circuits removed, separated by spaces"),
+    ("made", "text", "", "circuits made, separated by spaces"),
+    (
+        "command_s",
+        "number",
+        "s, real",
+        "first command to its last answer",
+    ),
+    (
+        "settle_s",
+        "number",
+        "s, real",
+        "from there to the proof that mirrors had settled",
+    ),
+    (
+        "link_up_s",
+        "number",
+        "s, real",
+        "from there to all its links being up; empty where none was made",
+    ),
+    (
+        "device_settle_s",
+        "number",
+        "s, real",
+        "how long its mirrors take: the scenario's figure, not measured",
+    ),
+    (
+        "device_jitter_s",
+        "number",
+        "s, real",
+        "more or less at most, likewise",
+    ),
+    (
+        "dark_light_s",
+        "number",
+        "s, real",
+        "end of light to link up again, the longest of its links",
+    ),
+    (
+        "dark_traffic_s",
+        "number",
+        "s, real",
+        "last probe heard before to first probe heard after, the longest of its links",
+    ),
+    (
+        "probe_pause_s",
+        "number",
+        "s, real",
+        "longest time between two probes: dark_traffic_s is no finer",
+    ),
+    ("probes_lost", "integer", "", "probes that did not arrive"),
+    (
+        "lost_frames",
+        "integer",
+        "",
+        "frames lost at dark ports, probes left out",
+    ),
+    (
+        "retransmits",
+        "integer",
+        "",
+        "TCP segments sent again until the next change or the end of the operation",
+    ),
+    (
+        "retries",
+        "integer",
+        "",
+        "attempts of the driver beyond the first",
+    ),
+];
+
+/// `circuits.csv`: one row per end of a link whose circuit changed; only where there are any.
+pub const CIRCUITS: &[Column] = &[
+    (
+        "reconfiguration",
+        "integer",
+        "",
+        "`reconfiguration` of reconfigurations.csv",
+    ),
+    ("ocs", "text", "", "name of the optical switch"),
+    ("link", "text", "", "name of the link"),
+    ("node", "text", "", "host or switch at this end"),
+    (
+        "before",
+        "text",
+        "",
+        "host or switch that it was joined with; empty: dark",
+    ),
+    ("after", "text", "", "and is now; empty: dark"),
+    (
+        "dark_light_s",
+        "number",
+        "s, real",
+        "end of light to link up again; empty where dark before or after",
+    ),
+    (
+        "dark_traffic_s",
+        "number",
+        "s, real",
+        "last probe heard before to first probe heard after, by the kernel's stamps",
+    ),
+];
+
+/// `neighbours.csv`: one row per step and pair of neighbours of a job; only where jobs are placed.
+pub const NEIGHBOURS: &[Column] = &[
+    ("step", "text", "", "name of the step"),
+    ("job", "text", "", "name of the job"),
+    ("dimension", "integer", "", "dimension of the job, from 0"),
+    ("from", "integer", "", "rank that sent"),
+    ("to", "integer", "", "rank that is its neighbour in the job"),
+    (
+        "hops",
+        "integer",
+        "",
+        "by what was left of the packets' time to live; 1: nothing between; empty: none arrived",
+    ),
+    (
+        "one_way_us",
+        "number",
+        "us, real",
+        "one-way time of a packet of 8 bytes, median of 5",
+    ),
+];
+
 /// `messages.csv`: one row per message of the first measured iterations; only where messages are recorded.
 pub const MESSAGES: &[Column] = &[
     ("op", "integer", "", "`index` of ops.csv"),
@@ -337,6 +486,14 @@ pub fn files(plan: &Plan) -> Vec<FileEntry> {
         let what = "one row per node, iteration and rank of a trace";
         files.push(file("nodes.csv", what, NODES));
     }
+    if plan.optical.is_some() {
+        let what = "one row per change of circuits and optical switch";
+        files.push(file("reconfigurations.csv", what, RECONFIGURATIONS));
+        let what = "one row per end of a link whose circuit changed";
+        files.push(file("circuits.csv", what, CIRCUITS));
+        let what = "one row per step and pair of neighbours of a job";
+        files.push(file("neighbours.csv", what, NEIGHBOURS));
+    }
     if plan.testbed.record_messages > 0 {
         let what = "one row per message of the first measured iterations";
         files.push(file("messages.csv", what, MESSAGES));
@@ -367,7 +524,19 @@ mod tests {
     #[test]
     fn the_docs_list_every_column_as_it_is_here() {
         let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results.md")).unwrap();
-        for (name, kind, unit, what) in [OPS, ITERATIONS, RANKS, LINKS, NODES, MESSAGES].concat() {
+        for (name, kind, unit, what) in [
+            OPS,
+            ITERATIONS,
+            RANKS,
+            LINKS,
+            NODES,
+            MESSAGES,
+            RECONFIGURATIONS,
+            CIRCUITS,
+            NEIGHBOURS,
+        ]
+        .concat()
+        {
             let line = format!("| `{name}` | {kind} | {unit} | {what} |");
             assert!(docs.contains(&line), "docs/results.md should have: {line}");
         }

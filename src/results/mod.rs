@@ -4,13 +4,14 @@
 //! * [`store`]: the folder of runs: lookup, tags, limits, archives; [`reader`] opens one run.
 //! * [`diff`]: runs side by side; [`gate`]: a run against a baseline.
 //! * [`summary`] and [`statistics`]: from raw times to a row; [`cautions`]: when not to trust it.
-//! * [`columns`], [`tables`], [`csv`]: the files of a run folder and their schemas; [`iterations`], [`links`],
+//! * [`columns`], [`tables`], [`circuits`], [`csv`]: the files of a run folder and their schemas; [`iterations`], [`links`],
 //!   [`nodes`], [`messages`]: back from them.
 //! * [`parquet`]: tables as other programs read them fastest.
 //! * [`environment`]: the machine that the run was made on; [`run_id`]: what runs are called.
 //! * [`digest`] and [`durable`]: files that are whole, or known not to be.
 
 pub mod cautions;
+pub mod circuits;
 pub mod columns;
 pub mod csv;
 pub mod diff;

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::circuits;
 use super::columns;
 use super::digest::{self, Digest, Hasher};
 use super::durable;
@@ -15,7 +16,7 @@ use super::reader;
 use super::run::{Manifest, Run, State};
 use super::store::PRIVATE;
 use super::tables;
-use crate::event::{Event, OpRecord, RankMessages, TracePlayed};
+use crate::event::{Event, NeighboursFound, OpRecord, RankMessages, Reconfiguration, TracePlayed};
 
 /// A folder without a manifest that is older than this is nobody's any more.
 const LEFT_BEHIND: Duration = Duration::from_secs(3600);
@@ -121,6 +122,8 @@ struct Folder {
     links: Log,
     /// Only where a trace is played.
     nodes: Option<Log>,
+    /// Switches and links of changes of circuits, and neighbours; only where there are optical switches.
+    circuits: Option<[Log; 3]>,
     /// Only where messages are recorded.
     messages: Option<Log>,
 }
@@ -190,6 +193,18 @@ impl Folder {
                 true => Some(Log::create(path, "nodes.csv", &columns::header(columns::NODES))?),
                 false => None,
             },
+            circuits: match manifest.plan.optical {
+                Some(_) => Some([
+                    Log::create(
+                        path,
+                        "reconfigurations.csv",
+                        &columns::header(columns::RECONFIGURATIONS),
+                    )?,
+                    Log::create(path, "circuits.csv", &columns::header(columns::CIRCUITS))?,
+                    Log::create(path, "neighbours.csv", &columns::header(columns::NEIGHBOURS))?,
+                ]),
+                None => None,
+            },
             messages: match manifest.plan.testbed.record_messages {
                 0 => None,
                 _ => Some(Log::create(
@@ -208,6 +223,8 @@ impl Folder {
             Event::TracePlayed(played) => return self.write_nodes(played),
             Event::MessagesSeen { op, ranks } => self.write_messages(*op, ranks)?,
             Event::OpFinished(record) => self.write_op(run, record)?,
+            Event::Reconfigured(change) => self.write_change(change)?,
+            Event::NeighboursFound(found) => self.write_neighbours(found)?,
             Event::LinkCounters(_) => self.links.append(&tables::link_total_lines(run))?,
             _ => {}
         }
@@ -230,7 +247,12 @@ impl Folder {
             &self.links,
         ];
         let mut digests = BTreeMap::from([("ranks.csv".to_owned(), Digest::of(ranks.as_bytes()))]);
-        for log in logs.into_iter().chain(&self.nodes).chain(&self.messages) {
+        for log in logs
+            .into_iter()
+            .chain(&self.nodes)
+            .chain(&self.messages)
+            .chain(self.circuits.iter().flatten())
+        {
             digests.insert(log.name(), log.finish()?);
         }
         run.manifest.digests = digests;
@@ -265,6 +287,21 @@ impl Folder {
     fn write_nodes(&mut self, played: &TracePlayed) -> Result<(), FolderError> {
         match &mut self.nodes {
             Some(nodes) => nodes.append(&tables::node_lines(played)),
+            None => Ok(()),
+        }
+    }
+
+    fn write_change(&mut self, change: &Reconfiguration) -> Result<(), FolderError> {
+        let Some([switches, links, _]) = &mut self.circuits else {
+            return Ok(());
+        };
+        switches.append(&circuits::switch_lines(change))?;
+        links.append(&circuits::link_lines(change))
+    }
+
+    fn write_neighbours(&mut self, found: &NeighboursFound) -> Result<(), FolderError> {
+        match &mut self.circuits {
+            Some([_, _, neighbours]) => neighbours.append(&circuits::neighbour_lines(found)),
             None => Ok(()),
         }
     }

@@ -11,7 +11,10 @@ use super::environment::Environment;
 use super::run_id::RunId;
 use super::summary::Row;
 use super::trace::{Gathered, TraceReport};
-use crate::event::{Calibration, Event, LinkCount, RankLoss, RankSummary, Status, TraceModel};
+use crate::event::{
+    Calibration, Event, LinkCount, NeighboursFound, RankLoss, RankSummary, Reconfiguration, Status,
+    TraceModel,
+};
 use crate::network::message::Rank;
 use crate::network::transport::DeviceUse;
 use crate::scenario::plan::Plan;
@@ -82,6 +85,12 @@ pub struct Manifest {
     /// Traces that were played, measured beside modelled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub traces: Vec<TraceReport>,
+    /// Changes of circuits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reconfigurations: Vec<Reconfiguration>,
+    /// Neighbours of jobs, as packets found them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<NeighboursFound>,
     /// Messages of recorded iterations for which there was no room, both ends counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub messages_left_out: u64,
@@ -184,6 +193,8 @@ impl Run {
             environment,
             repetition: None,
             traces: Vec::new(),
+            reconfigurations: Vec::new(),
+            neighbours: Vec::new(),
             messages_left_out: 0,
             digests: BTreeMap::new(),
             manifest_sha256: None,
@@ -233,6 +244,8 @@ impl Run {
             Event::TraceModelled { op, model } => self.model = Some((*op, model.clone())),
             Event::RankLost(loss) => manifest.lost_ranks.push(loss.clone()),
             Event::LinkLost { link, .. } => manifest.lost_links.push(link.clone()),
+            Event::Reconfigured(change) => manifest.reconfigurations.push(change.clone()),
+            Event::NeighboursFound(found) => manifest.neighbours.push(found.clone()),
             Event::Caution { text } => self.said.push(text.clone()),
             Event::RankFinished(summary) => self.ranks.push(summary.clone()),
             Event::DeviceUsed { rank, device } => manifest.devices.push(RankDevice {

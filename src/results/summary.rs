@@ -75,6 +75,8 @@ pub struct Row {
     pub cautions: Vec<RowCaution>,
     /// Name of the trace that was played in place of a collective.
     pub trace: Option<String>,
+    /// Name of the step whose circuits it was played over.
+    pub step: Option<String>,
 }
 
 impl Row {
@@ -134,6 +136,11 @@ impl Row {
             expected_us: planned.expected.seconds.map(|seconds| seconds * 1e6),
             cautions: Vec::new(),
             trace: planned.trace.as_ref().map(|trace| trace.name.clone()),
+            step: plan
+                .optical
+                .as_ref()
+                .and_then(|optical| optical.step_of(record.op))
+                .map(|step| step.name.clone()),
         };
         row.cautions = RowCaution::of(&row, plan, cores);
         Some(row)

@@ -15,7 +15,7 @@ use crate::scenario::plan::{Link, Plan};
 use crate::system::op::Collective;
 
 /// A null is an empty field.
-fn opt<T: ToString>(value: Option<T>) -> String {
+pub(super) fn opt<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
@@ -24,7 +24,7 @@ fn num(value: f64) -> String {
     format!("{value:?}")
 }
 
-fn opt_num(value: Option<f64>) -> String {
+pub(super) fn opt_num(value: Option<f64>) -> String {
     value.map(num).unwrap_or_default()
 }
 
@@ -64,6 +64,7 @@ pub fn op_line(row: &Row) -> String {
         opt_num(row.expected_us),
         cautions.join(" "),
         row.trace.clone().unwrap_or_default(),
+        row.step.clone().unwrap_or_default(),
     ])
 }
 
@@ -122,6 +123,7 @@ pub fn op_row(header: &[String], record: &[String]) -> Result<Row, String> {
         expected_us: fields.null("expected_us")?,
         cautions: cautions.filter_map(named::<RowCaution>).collect(),
         trace: fields.added("trace")?,
+        step: fields.added("step")?,
     })
 }
 

@@ -2,6 +2,7 @@
 //! byte. Pure data; `genie plan` prints it, the testbed carries it out, the run folder keeps it.
 //! All times and rates are nominal; the testbed applies [`Plan::dilation`].
 
+pub mod optical;
 pub mod rdma;
 pub mod roce;
 
@@ -37,6 +38,9 @@ pub struct Plan {
     pub ops: Vec<OpPlan>,
     /// What the planner wants the user to know before and after the run.
     pub cautions: Vec<String>,
+    /// Optical switches and steps; `None` where the network stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optical: Option<optical::Optical>,
 }
 
 /// Which fabric carries the traffic.
@@ -151,6 +155,10 @@ pub enum NodeKind {
     Host,
     /// Only forwards.
     Switch,
+    /// Joins links by light.
+    Ocs,
+    /// Forwards between hosts that no path of the fabric joins: set-up and barriers only.
+    Management,
 }
 
 /// A host or a switch.
@@ -158,7 +166,7 @@ pub enum NodeKind {
 pub struct Node {
     /// Name, unique in the topology.
     pub name: String,
-    /// Host or switch.
+    /// What it is.
     pub kind: NodeKind,
     /// Addresses (hosts only): one for the host, or one per network card if it has several on switches.
     pub addresses: Vec<Ipv4Addr>,

@@ -23,6 +23,7 @@ pub const SECTIONS: &[&str] = &[
     "communicator",
     "placement",
     "traffic",
+    "step",
 ];
 
 /// The kinds of traffic.
@@ -49,6 +50,7 @@ pub fn scenario(mut table: Table<'_>, end: Span) -> Result<Scenario, Vec<Diagnos
         communicator: reader.sections(&mut table, "communicator", "communicator"),
         placement: reader.section(&mut table, "placement"),
         traffic: reader.traffic(&mut table),
+        step: reader.sections(&mut table, "step", "step"),
     };
     reader.unknown(&table, SECTIONS, "the sections of a scenario are");
     if reader.wrong.is_empty() {

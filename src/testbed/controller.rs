@@ -18,6 +18,8 @@ use super::control::{Assignment, Heartbeat, MessageLimits, Order, Report, RowDon
 use super::exit;
 use super::fabric::Fabric;
 use super::fabric::emulated::real_rate;
+use super::fabric::optical::reconfigure::Moment;
+use super::fabric::optical::timeline::{Due, Timeline};
 use super::forecast;
 use super::launch::local::Launch;
 use super::peers::peers;
@@ -27,6 +29,7 @@ use crate::event::{
     Calibration, Event, OpRecord, Pulse, RankMessages, RankPulse, RankSummary, Status, TracePlayed,
 };
 use crate::network::message::Rank;
+use crate::scenario::plan::optical::{Change, Step};
 use crate::scenario::plan::{Plan, TransportKind};
 
 /// Ranks get so long to end by themselves once everything is played.
@@ -267,27 +270,171 @@ impl<'a> Run<'a> {
             self.say(Event::Caution { text });
         }
         self.stage("fabric-up", fabric.describe());
-        if self.plan.testbed.calibrate
-            && let Some(calibration) = fabric.calibrate(self.plan).map_err(Failure::Fabric)?
-        {
+        fabric.watch(self.reaper.clone()).map_err(Failure::Fabric)?;
+        self.fabric = Some(fabric);
+        Ok(())
+    }
+
+    fn calibrate(&mut self) -> Result<(), Failure> {
+        let Some(fabric) = self.fabric.as_ref().filter(|_| self.plan.testbed.calibrate) else {
+            return Ok(());
+        };
+        if let Some(calibration) = fabric.calibrate(self.plan).map_err(Failure::Fabric)? {
             self.calibration = Some(calibration.clone());
             self.say(Event::Calibrated(calibration));
             self.stage("calibrated", String::new());
         }
-        fabric.watch(self.reaper.clone()).map_err(Failure::Fabric)?;
-        self.fabric = Some(fabric);
-        self.carried_before = self.counted();
         Ok(())
     }
 
     async fn with_crew(&mut self, crew: &mut Crew<'a>, journal: &mut Journal) -> Result<(), Failure> {
+        let plan = self.plan;
+        let steps = plan
+            .optical
+            .as_ref()
+            .map_or(&[][..], |optical| optical.steps.as_slice());
+        // The first circuits stand before anything is measured.
+        if let Some(first) = steps.first() {
+            self.enter(crew, first).await?;
+        }
+        self.calibrate()?;
+        self.carried_before = self.counted();
         self.start_ranks(crew, journal).await?;
         self.connect(crew).await?;
-        for row in 0..self.plan.ops.len() {
-            self.play_row(crew, row).await?;
+        match steps {
+            [] => {
+                for row in 0..plan.ops.len() {
+                    self.play_row(crew, row, None).await?;
+                }
+            }
+            steps => {
+                for (number, step) in steps.iter().enumerate() {
+                    if number > 0 {
+                        self.enter(crew, step).await?;
+                    }
+                    self.play_step(crew, step).await?;
+                }
+            }
         }
         self.stage("played", String::new());
         self.finish(crew).await
+    }
+
+    /// Makes the circuits of a step, while nothing is played.
+    async fn enter(&mut self, crew: &mut Crew<'a>, step: &Step) -> Result<(), Failure> {
+        let due = Due {
+            after: std::time::Duration::ZERO,
+            wiring: step.wiring.clone(),
+        };
+        let timeline = self.timeline(step, vec![due], false);
+        let entered = crew.attend(usize::from(timeline.is_some())).await;
+        self.close(timeline, &entered);
+        entered?;
+        for mut made in crew.take_reconfigured() {
+            made.retransmits = 0; // nothing was played
+            self.say(Event::Reconfigured(made));
+        }
+        self.stage("circuits", step.name.clone());
+        self.find_neighbours(step)
+    }
+
+    /// Whether those who are neighbours in their jobs are so in the network.
+    fn find_neighbours(&mut self, step: &Step) -> Result<(), Failure> {
+        let hosts: Vec<usize> = self.plan.ranks.iter().map(|place| place.host).collect();
+        for neighbours in &step.neighbours {
+            let Some(optics) = self.fabric.as_ref().and_then(Fabric::optics) else {
+                return Ok(());
+            };
+            let found = optics
+                .find((step.name.as_str(), step.first_op), neighbours, &hosts)
+                .map_err(Failure::Fabric)?;
+            self.say(Event::NeighboursFound(found));
+        }
+        Ok(())
+    }
+
+    /// Plays the operations of a step; its changes are made meanwhile.
+    async fn play_step(&mut self, crew: &mut Crew<'a>, step: &Step) -> Result<(), Failure> {
+        let real = |change: &Change| Due {
+            after: change.at.std().mul_f64(self.plan.dilation),
+            wiring: change.wiring.clone(),
+        };
+        let due: Vec<Due> = step.changes.iter().map(real).collect();
+        let timeline = (!due.is_empty())
+            .then(|| self.timeline(step, due, true))
+            .flatten();
+        let played = self.play_rows(crew, step, timeline.as_ref()).await;
+        self.close(timeline, &played);
+        played
+    }
+
+    async fn play_rows(
+        &mut self,
+        crew: &mut Crew<'a>,
+        step: &Step,
+        timeline: Option<&Timeline>,
+    ) -> Result<(), Failure> {
+        let mut made = 0;
+        for row in step.first_op..step.first_op + step.ops {
+            made += self.play_row(crew, row, timeline).await?;
+        }
+        let missing = step.changes.len().saturating_sub(made);
+        if let Some(timeline) = timeline.filter(|_| missing > 0) {
+            let late = timeline.hurry();
+            if late > 0 {
+                let step = &step.name;
+                self.say(Event::Caution {
+                    text: format!("step {step}: its traffic ended before {late} of its changes were due"),
+                });
+            }
+            crew.attend(missing).await?;
+            self.say_reconfigured(crew);
+        }
+        Ok(())
+    }
+
+    /// Begins to make changes beside this thread.
+    fn timeline(&self, step: &Step, due: Vec<Due>, during: bool) -> Option<Timeline> {
+        let optics = self.fabric.as_ref()?.optics()?.clone();
+        let moment = Moment {
+            step: step.name.clone(),
+            op: step.first_op,
+            during,
+        };
+        Some(Timeline::start(
+            optics,
+            due,
+            moment,
+            self.started,
+            self.reaper.clone(),
+        ))
+    }
+
+    /// Ends a timeline; after a failure at once, by taking the switches away from the drivers.
+    fn close(&self, timeline: Option<Timeline>, result: &Result<(), Failure>) {
+        let optics = self.fabric.as_ref().and_then(Fabric::optics);
+        if let (Err(_), Some(optics)) = (result, optics) {
+            optics.abandon();
+        }
+        drop(timeline);
+    }
+
+    /// Says what was changed while an operation was played; gives how many changes there were.
+    fn say_reconfigured(&mut self, crew: &mut Crew<'a>) -> usize {
+        let mut made = crew.take_reconfigured();
+        let optics = self.fabric.as_ref().and_then(Fabric::optics);
+        let mut next = optics
+            .filter(|_| !made.is_empty())
+            .map_or(0, |optics| optics.retransmits());
+        for one in made.iter_mut().rev() {
+            let counted = one.retransmits;
+            one.retransmits = next.saturating_sub(counted);
+            next = counted;
+        }
+        let count = made.len();
+        made.into_iter()
+            .for_each(|one| self.say(Event::Reconfigured(one)));
+        count
     }
 
     async fn start_ranks(&mut self, crew: &mut Crew<'a>, journal: &mut Journal) -> Result<(), Failure> {
@@ -385,7 +532,16 @@ impl<'a> Run<'a> {
             .unzip();
     }
 
-    async fn play_row(&mut self, crew: &mut Crew<'a>, row: usize) -> Result<(), Failure> {
+    /// Plays a row; gives how many changes of circuits were made meanwhile.
+    async fn play_row(
+        &mut self,
+        crew: &mut Crew<'a>,
+        row: usize,
+        timeline: Option<&Timeline>,
+    ) -> Result<usize, Failure> {
+        if let Some(timeline) = timeline {
+            timeline.playing(row);
+        }
         let at_s = self.started.elapsed().as_secs_f64();
         self.say(Event::OpStarted { op: row, at_s });
         let (before, cpu_before) = (self.counted(), crew.cpu_time());
@@ -427,6 +583,7 @@ impl<'a> Run<'a> {
         )
         .await?;
         let after = self.counted();
+        let changes = self.say_reconfigured(crew);
         self.say_nodes(row, &mut rows);
         self.say_messages(row, &mut rows);
         let mut record = record(row, true, rows, difference(&before, &after));
@@ -435,7 +592,7 @@ impl<'a> Run<'a> {
         self.wrong += record.wrong.iter().sum::<u64>();
         self.rows_done += 1;
         self.say(Event::OpFinished(record));
-        Ok(())
+        Ok(changes)
     }
 
     /// When the nodes of a trace were played, and what the model says of them.

@@ -10,7 +10,7 @@ use super::control::{Heartbeat, Order, Report, RowDone};
 use super::cpu_time::Reading;
 use super::exit;
 use super::store::{Heard, Member};
-use crate::event::RankLoss;
+use crate::event::{RankLoss, Reconfiguration};
 use crate::network::message::Rank;
 use crate::network::transport::DeviceUse;
 use crate::scenario::plan::Plan;
@@ -28,6 +28,8 @@ pub enum Notice {
     Exited(Rank, ExitStatus, String),
     /// A link of the fabric was deleted or set down by somebody else.
     LinkLost(String),
+    /// Circuits were changed, or could not be.
+    Reconfigured(Result<Box<Reconfiguration>, String>),
     /// A signal to end: its number.
     Signal(i32),
 }
@@ -129,6 +131,9 @@ pub struct Crew<'a> {
     pub seats: Vec<Seat>,
     notices: mpsc::UnboundedReceiver<Notice>,
     link_lost: Option<String>,
+    reconfigured: Vec<Reconfiguration>,
+    /// Circuits could not be changed.
+    dark: Option<String>,
     signal: Option<i32>,
     trouble_at: Option<Instant>,
     moved: u64,
@@ -144,6 +149,8 @@ impl<'a> Crew<'a> {
             seats: plan.ranks.iter().map(|_| Seat::default()).collect(),
             notices,
             link_lost: None,
+            reconfigured: Vec::new(),
+            dark: None,
             signal: None,
             trouble_at: None,
             moved: 0,
@@ -205,6 +212,24 @@ impl<'a> Crew<'a> {
         Ok(())
     }
 
+    /// Waits until `count` reconfigurations have been heard of since they were taken last.
+    pub async fn attend(&mut self, count: usize) -> Result<(), Failure> {
+        while self.reconfigured.len() < count {
+            match tokio::time::timeout(TICK, self.notices.recv()).await {
+                Ok(Some(notice)) => drop(self.digest(notice)),
+                Ok(None) => return Err(Failure::Internal("the control channel closed".into())),
+                Err(_) => {}
+            }
+            self.judge(false)?;
+        }
+        Ok(())
+    }
+
+    /// Reconfigurations that were heard of since this was called last.
+    pub fn take_reconfigured(&mut self) -> Vec<Reconfiguration> {
+        std::mem::take(&mut self.reconfigured)
+    }
+
     /// After a failure: lets living ranks hand in what they have of the current row.
     pub async fn hand_in(&mut self) -> Vec<Option<RowDone>> {
         self.order(&Order::HandIn);
@@ -235,6 +260,13 @@ impl<'a> Crew<'a> {
         let mut given = None;
         match notice {
             Notice::LinkLost(link) => self.link_lost = self.link_lost.take().or(Some(link)),
+            Notice::Reconfigured(made) => {
+                trouble = false;
+                match made {
+                    Ok(made) => self.reconfigured.push(*made),
+                    Err(text) => self.dark = self.dark.take().or(Some(text)),
+                }
+            }
             Notice::Signal(number) => self.signal = self.signal.or(Some(number)),
             Notice::Exited(rank, status, stderr) => {
                 let seat = &mut self.seats[rank as usize];
@@ -292,6 +324,9 @@ impl<'a> Crew<'a> {
     fn judge(&mut self, playing: bool) -> Result<(), Failure> {
         if let Some(number) = self.signal {
             return Err(Failure::Signal(number));
+        }
+        if let Some(text) = &self.dark {
+            return Err(Failure::Fabric(text.clone()));
         }
         if self.trouble_at.is_some_and(|at| at.elapsed() > GRACE) {
             return Err(match &self.link_lost {

@@ -1,8 +1,10 @@
 //! Checks a spec and makes its graph.
 
 use super::builders;
+use super::cubes;
 use super::explicit::explicit;
 use super::graph::{Graph, Kind};
+use super::ports;
 use super::spec::{ExplicitNode, Rate, Topology};
 use crate::scenario::units::{Duration, Share};
 
@@ -67,7 +69,7 @@ const MAX_DELAY: Duration = Duration(10_000_000_000);
 /// With more no transport gets anywhere.
 const MAX_LOSS: Share = Share(500_000);
 
-const BUILDERS: &str = "star, ring, full-mesh, torus, leaf-spine, rail, or [[topology.host]], [[topology.switch]] and [[topology.link]]";
+const BUILDERS: &str = "star, ring, full-mesh, torus, leaf-spine, rail, cubes, or [[topology.host]], [[topology.switch]] and [[topology.link]]";
 
 /// The graph that a spec describes: connected, within the limits, all names unique.
 pub fn build(spec: &Topology) -> Result<Graph, Vec<Problem>> {
@@ -94,6 +96,11 @@ pub fn build(spec: &Topology) -> Result<Graph, Vec<Problem>> {
         "torus" => spec.torus.as_ref().map(builders::torus),
         "leaf-spine" => spec.leaf_spine.as_ref().map(builders::leaf_spine),
         "rail" => spec.rail.as_ref().map(builders::rail),
+        "cubes" => match spec.cubes.as_ref().map(|spec| (spec, spec.machine())) {
+            Some((spec, Ok(machine))) => Some(cubes::cubes(spec, &machine)),
+            Some((_, Err(error))) => return Err(vec![Problem::new("cubes.torus", error.to_string())]),
+            None => None,
+        },
         _ => Some(explicit(spec)?),
     }
     .expect("the shape was found in the spec");
@@ -115,11 +122,16 @@ fn shapes(spec: &Topology) -> Vec<&'static str> {
         ("torus", spec.torus.is_some()),
         ("leaf-spine", spec.leaf_spine.is_some()),
         ("rail", spec.rail.is_some()),
+        ("cubes", spec.cubes.is_some()),
         ("host", !spec.host.is_empty()),
         ("switch", !spec.switch.is_empty() && spec.host.is_empty()),
         (
+            "ocs",
+            !spec.ocs.is_empty() && spec.host.is_empty() && spec.switch.is_empty(),
+        ),
+        (
             "link",
-            !spec.link.is_empty() && spec.host.is_empty() && spec.switch.is_empty(),
+            !spec.link.is_empty() && spec.host.is_empty() && spec.switch.is_empty() && spec.ocs.is_empty(),
         ),
     ];
     given
@@ -216,7 +228,10 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
             rails.saturating_mul(hosts + spines),
         );
     }
-    let nodes = (spec.host.len() + spec.switch.len()) as u64;
+    if let Some(cubes) = &spec.cubes {
+        check_cubes(cubes, &mut check);
+    }
+    let nodes = (spec.host.len() + spec.switch.len() + spec.ocs.len()) as u64;
     for (number, link) in spec.link.iter().enumerate() {
         check.rate(&format!("link[{number}].rate"), Some(link.rate));
         check.delay(&format!("link[{number}].delay"), link.delay);
@@ -224,6 +239,32 @@ fn check_numbers(spec: &Topology) -> Vec<Problem> {
     }
     check.size("host", nodes, spec.link.len() as u64);
     check.problems
+}
+
+fn check_cubes(cubes: &cubes::Cubes, check: &mut Numbers) {
+    if !(2..=8).contains(&cubes.side) {
+        check.wrong(
+            "cubes.side",
+            format!("cubes of {} hosts a side; 2 to 8 are possible", cubes.side),
+        );
+    }
+    for (number, dim) in cubes.torus.iter().enumerate() {
+        check.count(&format!("cubes.torus[{number}]"), *dim, 1);
+    }
+    check.rate("cubes.rate", Some(cubes.rate));
+    check.delay("cubes.delay", cubes.delay);
+    check.loss("cubes.loss", cubes.loss);
+    if !cubes.ocs.name.is_empty() || cubes.ocs.ports.is_some() {
+        check.wrong(
+            "cubes.ocs",
+            "the switches of cubes are named and sized by their wiring".into(),
+        );
+    }
+    check
+        .problems
+        .extend(ports::check_device("cubes.ocs", &cubes.ocs));
+    let (hosts, switches, links) = cubes.size();
+    check.size("cubes.torus", hosts.saturating_add(switches), links);
 }
 
 #[derive(Default)]
@@ -275,9 +316,11 @@ impl Numbers {
     }
 }
 
+/// With optical switches, hosts have a management network besides: parts may stand alone.
 fn disconnected(spec: &Topology, graph: &Graph) -> Option<Problem> {
     let parts = graph.parts();
-    if parts.len() < 2 {
+    let optical = graph.nodes.iter().any(|node| node.kind == Kind::Ocs);
+    if parts.len() < 2 || optical {
         return None;
     }
     let name = |part: &Vec<usize>| {
@@ -308,7 +351,11 @@ fn disconnected(spec: &Topology, graph: &Graph) -> Option<Problem> {
     let name = smallest.map_or("", |node| graph.nodes[*node].name.as_str());
     let number = |nodes: &[ExplicitNode]| nodes.iter().position(|node| node.name == name);
     let host = number(&spec.host).map(|number| format!("host[{number}].name"));
-    let path = host.or_else(|| number(&spec.switch).map(|number| format!("switch[{number}].name")));
+    let switch = || number(&spec.switch).map(|number| format!("switch[{number}].name"));
+    let ocs = || spec.ocs.iter().position(|ocs| ocs.name == name);
+    let path = host
+        .or_else(switch)
+        .or_else(|| ocs().map(|number| format!("ocs[{number}].name")));
     Some(Problem::new(path.unwrap_or_default(), message).help(format!("link `{name}` with the rest")))
 }
 

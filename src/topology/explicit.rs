@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::build::Problem;
-use super::graph::{Graph, Wire};
+use super::graph::{Graph, Kind, Wire};
+use super::ports;
 use super::spec::Topology;
 
 /// The graph of the spec's explicit nodes and links.
@@ -11,31 +12,20 @@ pub fn explicit(spec: &Topology) -> Result<Graph, Vec<Problem>> {
     let mut graph = Graph::default();
     let mut problems = Vec::new();
     let mut seen: HashMap<&str, (usize, String)> = HashMap::new();
-    let hosts = spec
-        .host
-        .iter()
-        .enumerate()
-        .map(|(i, node)| (format!("host[{i}].name"), node, true));
-    let switches = spec
-        .switch
-        .iter()
-        .enumerate()
-        .map(|(i, node)| (format!("switch[{i}].name"), node, false));
-    for (path, node, is_host) in hosts.chain(switches) {
-        problems.extend(bad_name(&path, &node.name));
-        if let Some((_, first)) = seen.get(node.name.as_str()) {
+    for (path, name, kind) in named_nodes(spec) {
+        problems.extend(bad_name(&path, name));
+        if let Some((_, first)) = seen.get(name) {
             problems.push(
-                Problem::new(path, format!("a second node named `{}`", node.name))
-                    .related(first, "the first"),
+                Problem::new(path, format!("a second node named `{name}`")).related(first, "the first"),
             );
             continue;
         }
-        let number = if is_host {
-            graph.host(&node.name)
-        } else {
-            graph.switch(&node.name)
+        let number = match kind {
+            Kind::Host => graph.host(name),
+            Kind::Switch => graph.switch(name),
+            Kind::Ocs => graph.ocs(name),
         };
-        seen.insert(&node.name, (number, path));
+        seen.insert(name, (number, path));
     }
     let names: Vec<String> = graph.nodes.iter().map(|node| node.name.clone()).collect();
     let mut links: HashMap<String, usize> = HashMap::new();
@@ -44,7 +34,10 @@ pub fn explicit(spec: &Topology) -> Result<Graph, Vec<Problem>> {
             let name = &link.ends[end];
             let found = seen.get(name.as_str()).map(|(node, _)| *node);
             if found.is_none() {
-                let message = format!("there is no host or switch named `{name}`");
+                let message = match spec.ocs.is_empty() {
+                    true => format!("there is no host or switch named `{name}`"),
+                    false => format!("there is no host, switch or optical switch named `{name}`"),
+                };
                 let problem = Problem::new(format!("link[{number}].ends[{end}]"), message);
                 problems.push(problem.candidates(name, &names));
             }
@@ -76,11 +69,27 @@ pub fn explicit(spec: &Topology) -> Result<Graph, Vec<Problem>> {
         };
         graph.named_link(name, a, b, wire);
     }
+    problems.extend(ports::assign(spec, &mut graph).err().unwrap_or_default());
     if problems.is_empty() {
         Ok(graph)
     } else {
         Err(problems)
     }
+}
+
+/// Path, name and kind of all explicit nodes.
+fn named_nodes(spec: &Topology) -> Vec<(String, &str, Kind)> {
+    let mut all: Vec<(String, &str, Kind)> = Vec::new();
+    for (key, nodes, kind) in [
+        ("host", &spec.host, Kind::Host),
+        ("switch", &spec.switch, Kind::Switch),
+    ] {
+        let named = nodes.iter().enumerate();
+        all.extend(named.map(|(i, node)| (format!("{key}[{i}].name"), node.name.as_str(), kind)));
+    }
+    let optical = spec.ocs.iter().enumerate();
+    all.extend(optical.map(|(i, ocs)| (format!("ocs[{i}].name"), ocs.name.as_str(), Kind::Ocs)));
+    all
 }
 
 /// `a-b`, and for parallel links `a-b.2`, `a-b.3`, ...

@@ -9,6 +9,8 @@ pub enum Kind {
     Host,
     /// Only forwards.
     Switch,
+    /// Joins links by light.
+    Ocs,
 }
 
 /// A host or a switch.
@@ -18,7 +20,7 @@ pub struct Node {
     pub name: String,
     /// Host or switch.
     pub kind: Kind,
-    /// Numbers of its links; the k-th is on its interface `eth<k>`.
+    /// Numbers of its links; the k-th is on its interface `eth<k>`, or `p<port>` of an optical switch.
     pub links: Vec<usize>,
 }
 
@@ -85,6 +87,18 @@ impl Graph {
         self.node(name.into(), Kind::Switch)
     }
 
+    /// Adds optical switches `<prefix>0`, `<prefix>1`, ... and returns their numbers.
+    pub fn ocses(&mut self, prefix: &str, count: u32) -> Vec<usize> {
+        (0..count)
+            .map(|number| self.ocs(format!("{prefix}{number}")))
+            .collect()
+    }
+
+    /// Adds an optical circuit switch and returns its number.
+    pub fn ocs(&mut self, name: impl Into<String>) -> usize {
+        self.node(name.into(), Kind::Ocs)
+    }
+
     fn node(&mut self, name: String, kind: Kind) -> usize {
         self.nodes.push(Node {
             name,
@@ -125,6 +139,18 @@ impl Graph {
         };
         let ends = [end(a), end(b)];
         self.links.push(Link { name, ends, wire });
+    }
+
+    /// Says at which port of an optical switch a link ends.
+    pub fn set_port(&mut self, link: usize, side: usize, port: u16) {
+        self.links[link].ends[side].interface = format!("p{port}");
+    }
+
+    /// The port of an optical switch at which a link ends.
+    pub fn port(&self, link: usize, side: usize) -> Option<u16> {
+        let end = &self.links[link].ends[side];
+        let optical = self.nodes[end.node].kind == Kind::Ocs;
+        end.interface.strip_prefix('p').filter(|_| optical)?.parse().ok()
     }
 
     /// Numbers of the hosts.

@@ -35,18 +35,30 @@ pub struct Routing {
     hops: Vec<Vec<u16>>,
 }
 
-/// Addresses all hosts and finds the routes of a connected graph.
-pub fn route(graph: &Graph) -> Routing {
-    let addresses = addresses(graph);
+/// Finds the routes to these addresses, whose cards are links of the graph. Parts of it may have no path to
+/// each other.
+pub fn route_to(graph: &Graph, addresses: Vec<Address>) -> Routing {
     let all = |hosts_forward| -> Vec<Vec<u16>> {
         let hops = |address: &Address| hops(graph, address, hosts_forward);
         addresses.iter().map(hops).collect()
     };
     let hosts = graph.host_numbers();
-    let reached = |hops: &Vec<u16>| hosts.iter().all(|host| hops[*host] != UNREACHED);
+    let reached = |all: &[Vec<u16>]| -> usize {
+        let by = |hops: &Vec<u16>| hosts.iter().filter(|host| hops[**host] != UNREACHED).count();
+        all.iter().map(by).sum()
+    };
     let direct = all(false);
-    let hosts_forward = !direct.iter().all(reached);
-    let hops = if hosts_forward { all(true) } else { direct };
+    let most = addresses.len() * hosts.len();
+    let (hosts_forward, hops) = match reached(&direct) {
+        enough if enough == most => (false, direct),
+        some => {
+            let more = all(true);
+            match reached(&more) > some {
+                true => (true, more),
+                false => (false, direct),
+            }
+        }
+    };
     Routing {
         addresses,
         hosts_forward,
@@ -55,7 +67,7 @@ pub fn route(graph: &Graph) -> Routing {
 }
 
 /// Card k of the i-th host is `10.k.(i / 250).(i % 250 + 1)`; a host with one address has card 0.
-fn addresses(graph: &Graph) -> Vec<Address> {
+pub fn addresses(graph: &Graph) -> Vec<Address> {
     let mut addresses = Vec::new();
     for (number, node) in graph.host_numbers().into_iter().enumerate() {
         let on_switch = |link: &&usize| graph.nodes[graph.links[**link].far(node)].kind == Kind::Switch;
@@ -114,6 +126,11 @@ fn spread(graph: &Graph, mut queue: VecDeque<(usize, u16)>, hosts_forward: bool,
 }
 
 impl Routing {
+    /// Whether a node has a path to an address.
+    pub fn reaches(&self, node: usize, address: usize) -> bool {
+        self.hops[address][node] != UNREACHED
+    }
+
     /// Nodes from which an address is reached, those that packets cross first before all others.
     pub fn farthest_first(&self, address: usize) -> Vec<usize> {
         let hops = &self.hops[address];

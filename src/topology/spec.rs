@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::cubes::Cubes;
+use super::optical::Ocs;
 use crate::scenario::units::{Bandwidth, Duration, Share};
 
 /// The network.
@@ -37,15 +39,30 @@ pub struct Topology {
     /// Rail-optimised: network card r of every host on switch r.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rail: Option<Rail>,
+    /// Hosts in cubes, joined by optical switches; `[[step.job]]` places jobs on them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cubes: Option<Cubes>,
     /// Explicit hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host: Vec<ExplicitNode>,
     /// Explicit switches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub switch: Vec<ExplicitNode>,
+    /// Optical circuit switches; `[[step]]` says which of their ports are joined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ocs: Vec<Ocs>,
     /// Explicit links.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub link: Vec<ExplicitLink>,
+}
+
+impl Topology {
+    /// What was said of the optical switch of this name.
+    pub fn ocs_named(&self, name: &str) -> Ocs {
+        let alike = self.cubes.as_ref().map(|cubes| &cubes.ocs);
+        let found = self.ocs.iter().find(|ocs| ocs.name == name).or(alike);
+        found.cloned().unwrap_or_default()
+    }
 }
 
 fn mtu() -> u32 {
@@ -180,6 +197,9 @@ pub struct ExplicitLink {
     pub name: Option<String>,
     /// The two nodes.
     pub ends: [String; 2],
+    /// Port of the optical switch at one of its ends; the first that is free unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u32>,
     /// Rate of each direction.
     pub rate: Rate,
     /// One-way propagation delay.

@@ -90,6 +90,7 @@ pub fn plan() -> Plan {
             op(Collective::Barrier, Algorithm::RecursiveDoubling, 0, 0.0),
         ],
         cautions: Vec::new(),
+        optical: None,
     }
 }
 

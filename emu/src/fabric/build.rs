@@ -16,10 +16,10 @@ use super::{Fabric, FabricError, Node, steering};
 use crate::journal::Journal;
 use crate::namespace::{Namespace, enter, set_parameter};
 use crate::netlink::link::{self, VethEnd, VethSettings};
-use crate::netlink::{Netlink, NetlinkError, Request, qdisc, route};
+use crate::netlink::{Netlink, NetlinkError, Request, qdisc, redirect, route};
 use crate::privilege::{self, Privilege};
 use crate::shaping::{self, Shaper};
-use crate::spec::{FabricSpec, LinkSpec, NodeSpec, RouteSpec};
+use crate::spec::{FabricSpec, LinkSpec, Role};
 use crate::{capability, check, state};
 
 /// A link's ends are made, set up and active well within a millisecond; a loaded machine may take more.
@@ -50,6 +50,10 @@ fn parameters(spec: &FabricSpec, number: usize) -> Vec<Parameter> {
     } else {
         "0".into()
     };
+    let strict = match spec.nodes[number].role {
+        Role::Management => "1",
+        Role::Ordinary | Role::Optical => "0",
+    };
     vec![
         may("ipv6/conf/all/disable_ipv6", "1"),
         may("ipv6/conf/default/disable_ipv6", "1"),
@@ -57,9 +61,10 @@ fn parameters(spec: &FabricSpec, number: usize) -> Vec<Parameter> {
             "ipv4/ip_forward",
             if spec.nodes[number].forwards { "1" } else { "0" },
         ),
-        // Answers may come back by another equal-cost path.
-        must("ipv4/conf/all/rp_filter", "0"),
-        must("ipv4/conf/default/rp_filter", "0"),
+        // Answers may come back by another equal-cost path. A management network is strict: what comes from
+        // elsewhere than its sender's port was forwarded.
+        must("ipv4/conf/all/rp_filter", strict),
+        must("ipv4/conf/default/rp_filter", strict),
         must("ipv4/conf/all/send_redirects", "0"),
         must("ipv4/conf/default/send_redirects", "0"),
         must("ipv4/fib_multipath_hash_policy", "1"),
@@ -93,6 +98,7 @@ pub(super) fn up(spec: &FabricSpec, journal: &Journal) -> Result<Fabric, FabricE
         spec: spec.clone(),
         ports,
         cautions,
+        current: Mutex::new(spec.nodes.iter().map(|node| node.routes.clone()).collect()),
         watches: Mutex::new(Vec::new()),
         state: journal.state_dir().to_owned(),
     };
@@ -266,6 +272,9 @@ fn make_node(spec: &FabricSpec, number: usize, named: bool, journal: &Journal) -
     })
 }
 
+/// Of all links at optical switches: whichever two are joined, each end's frames are addressed to the other.
+const BEHIND_LIGHT: [u8; 6] = [0x02, b'g', b'o', 0, 0, 0];
+
 /// A locally administered address that tells the link, for people who look at captures: one for both ends,
 /// or two.
 fn hardware_address(link: usize, other: bool) -> [u8; 6] {
@@ -274,7 +283,7 @@ fn hardware_address(link: usize, other: bool) -> [u8; 6] {
 }
 
 impl Fabric {
-    fn apply_all(&self, requests: Vec<Vec<Request>>) -> Result<(), FabricError> {
+    pub(super) fn apply_all(&self, requests: Vec<Vec<Request>>) -> Result<(), FabricError> {
         for ((node, spec), requests) in self.nodes.iter().zip(&self.spec.nodes).zip(requests) {
             node.netlink()
                 .apply(&requests)
@@ -292,6 +301,9 @@ impl Fabric {
 
     /// Of one end of a link: the ends differ where RDMA devices stand on one of them.
     fn hardware_address(&self, link: usize, side: usize) -> [u8; 6] {
+        if self.is_optical(link) {
+            return BEHIND_LIGHT;
+        }
         let shared = |(node, _): &(usize, String)| self.spec.nodes[*node].shared;
         hardware_address(link, side == 1 && self.spec.links[link].ends.iter().any(shared))
     }
@@ -352,8 +364,14 @@ impl Fabric {
         for (number, (link, indices)) in self.spec.links.iter().zip(&self.ports).enumerate() {
             for (side, ((node, name), &index)) in link.ends.iter().zip(indices).enumerate() {
                 let other = self.hardware_address(number, 1 - side);
+                let optical = self.spec.nodes[*node].role == Role::Optical;
                 let requests = &mut requests[*node];
-                requests.extend(self.shaping_requests(link, index, impaired));
+                requests.extend(self.shaping_requests(link, index, impaired, optical));
+                if optical {
+                    // Down until light comes.
+                    requests.push(redirect::add_ingress(index));
+                    continue;
+                }
                 requests.extend(
                     self.shared_address(*node, number)
                         .map(|address| route::add_address(address, index)),
@@ -373,56 +391,27 @@ impl Fabric {
         own.addresses.get(position).copied().filter(|_| own.shared)
     }
 
-    fn shaping_requests(&self, link: &LinkSpec, index: u32, impaired: bool) -> Vec<Request> {
+    /// An optical switch has no rate of its own: its ports only delay, lose and count.
+    fn shaping_requests(&self, link: &LinkSpec, index: u32, impaired: bool, optical: bool) -> Vec<Request> {
         let mtu = self.spec.mtu;
-        let mut requests = link
-            .rate_bps
-            .map_or(Vec::new(), |rate| Shaper::for_link(rate, mtu).requests(index));
-        if impaired && (!link.delay.is_zero() || link.loss > 0.0) {
+        let impaired = impaired && (!link.delay.is_zero() || link.loss > 0.0);
+        let mut requests = match link.rate_bps {
+            // A netem at the root counts as well.
+            Some(_) if optical && impaired => Vec::new(),
+            Some(_) if optical => vec![qdisc::add_fifo(index, shaping::QUEUE)],
+            Some(rate) => Shaper::for_link(rate, mtu).requests(index),
+            None => Vec::new(),
+        };
+        if impaired {
             let impairment = qdisc::Impairment {
                 delay: link.delay,
                 loss: link.loss,
                 packets: shaping::packets_in_flight(link.rate_bps, mtu, link.delay),
             };
-            let shaped = link.rate_bps.is_some();
+            let shaped = link.rate_bps.is_some() && !optical;
             requests.push(qdisc::add_impairment(index, shaped, &impairment));
         }
         requests
-    }
-
-    fn route_requests(&self) -> Vec<Vec<Request>> {
-        let slowest = self.spec.links.iter().filter_map(|link| link.rate_bps).min();
-        let window = shaping::initial_window(slowest, self.spec.mtu);
-        let mut indices = HashMap::new();
-        for (link, ports) in self.spec.links.iter().zip(&self.ports) {
-            for ((node, name), &index) in link.ends.iter().zip(ports) {
-                indices.insert((*node, name.as_str()), index);
-            }
-        }
-        let routes = |(number, node): (usize, &NodeSpec)| {
-            let of = |name: &String| indices.get(&(number, name.as_str())).copied();
-            let request = |to, interfaces: &[u32], priority| {
-                route::add_route(&route::Route {
-                    to,
-                    interfaces,
-                    source: node.addresses.first().copied().filter(|_| !node.shared),
-                    priority,
-                    congestion_control: Some(&self.spec.congestion_control),
-                    initial_window: Some(window),
-                })
-            };
-            let requests = |r: &RouteSpec| -> Vec<Request> {
-                let interfaces: Vec<u32> = r.interfaces.iter().filter_map(of).collect();
-                // Whoever sends in a shared namespace names the interface; without a name packets to
-                // addresses of this machine never leave it, so these routes are nobody else's.
-                match node.shared {
-                    true => interfaces.iter().map(|&i| request(r.to, &[i], Some(i))).collect(),
-                    false => vec![request(r.to, &interfaces, None)],
-                }
-            };
-            node.routes.iter().flat_map(requests).collect()
-        };
-        self.spec.nodes.iter().enumerate().map(routes).collect()
     }
 
     fn steer(&mut self) {
@@ -452,7 +441,7 @@ impl Fabric {
         Ok(())
     }
 
-    /// A link of this node that is not ready.
+    /// A link of this node that is not ready; those at optical switches wait for light.
     fn unready(&self, number: usize, node: &Node) -> Result<Option<usize>, FabricError> {
         let failed = |source: NetlinkError| FabricError::Netlink {
             node: self.spec.nodes[number].name.clone(),
@@ -460,7 +449,8 @@ impl Fabric {
         };
         let links = node.netlink().links().map_err(failed)?;
         let ready: HashMap<u32, bool> = links.into_iter().map(|l| (l.index, l.operational)).collect();
-        let mut ends = self.spec.links.iter().zip(&self.ports).enumerate();
+        let ends = self.spec.links.iter().zip(&self.ports).enumerate();
+        let mut ends = ends.filter(|(link, _)| !self.is_optical(*link));
         Ok(ends.find_map(|(link, (spec, ports))| {
             let mut here = spec
                 .ends

@@ -1,6 +1,12 @@
 //! Bytes, packets and drops of every link in both directions, as the kernel counts them.
 
+use std::collections::BTreeSet;
+use std::os::fd::AsFd;
+use std::{fs, io, thread};
+
 use super::{Fabric, FabricError};
+use crate::namespace::enter;
+use crate::spec::Role;
 
 /// What one direction of a link has carried since it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,6 +58,41 @@ impl Fabric {
             }
         }
         Ok(counts)
+    }
+
+    /// Frames that could not be sent into these links at ends that are not an optical switch's: no carrier.
+    pub fn unsent(&self, links: &BTreeSet<usize>) -> Result<u64, FabricError> {
+        let mut sum = 0;
+        for (number, ends) in self.ends_by_node().iter().enumerate() {
+            let own: Vec<u32> = ends
+                .iter()
+                .filter(|(link, _)| links.contains(link))
+                .map(|&(link, side)| self.ports[link][side])
+                .collect();
+            if own.is_empty() || self.spec.nodes[number].role == Role::Optical {
+                continue;
+            }
+            let found = self.nodes[number].netlink().links();
+            let found = found.map_err(|source| self.refused(number, source))?;
+            let there = found.iter().filter(|status| own.contains(&status.index));
+            sum += there.map(|status| status.tx_dropped).sum::<u64>();
+        }
+        Ok(sum)
+    }
+
+    /// TCP segments that all nodes together have sent again since the fabric was made.
+    pub fn retransmits(&self) -> io::Result<u64> {
+        let count = || {
+            let mut sum = 0;
+            for node in &self.nodes {
+                enter(node.namespace.as_fd())?;
+                sum += resent(&fs::read_to_string("/proc/thread-self/net/snmp")?).unwrap_or(0);
+            }
+            Ok(sum)
+        };
+        // Entering a namespace is for good.
+        thread::scope(|scope| scope.spawn(count).join())
+            .unwrap_or_else(|_| Err(io::Error::other("the counting thread panicked")))
     }
 
     /// The link and side of every port of every node.
@@ -114,4 +155,24 @@ impl Fabric {
     }
 }
 
+/// `RetransSegs` of `/proc/net/snmp`: a line of names and a line of values.
+fn resent(snmp: &str) -> Option<u64> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let place = names.split_whitespace().position(|name| name == "RetransSegs")?;
+    values.split_whitespace().nth(place)?.parse().ok()
+}
+
 type Counted = Vec<((usize, usize), DirectionCount)>;
+
+#[cfg(test)]
+mod tests {
+    use super::resent;
+
+    #[test]
+    fn retransmissions_are_found_by_name() {
+        let snmp = "Ip: A B\nIp: 1 2\nTcp: RtoAlgorithm RetransSegs InErrs\nTcp: 1 42 7\n";
+        assert_eq!(resent(snmp), Some(42));
+        assert_eq!(resent("Udp: A\nUdp: 1\n"), None);
+    }
+}

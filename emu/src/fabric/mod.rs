@@ -1,13 +1,21 @@
 //! A running fabric: namespaces, links, routes and shapers, made together and removed together.
 //!
 //! * [`watch`]: hears of links that somebody else deletes or sets down. [`path`]: which links are used.
-//! * `build`: the steps of bringing one up. [`counters`]: bytes and packets per link and direction.
+//! * `build`: the steps of bringing one up. `routing`: routes, then and later.
+//! * [`counters`]: bytes and packets per link and direction. [`crossbar`]: ports of optical switches.
+//! * [`probe`]: what traffic sees of circuits that move. [`hops`]: how many hops apart hosts are.
 
 mod build;
 pub mod counters;
+pub mod crossbar;
+pub mod hops;
 pub mod path;
+pub mod probe;
+mod routing;
 mod steering;
 pub mod watch;
+
+pub use crossbar::Crossbar;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,7 +27,7 @@ use crate::journal::Journal;
 use crate::namespace::Namespace;
 use crate::netlink::{Netlink, NetlinkError, link};
 use crate::privilege::NeedsPrivilege;
-use crate::spec::FabricSpec;
+use crate::spec::{FabricSpec, RouteSpec};
 use crate::state;
 
 /// Why a fabric could not be brought up. Whatever had been made by then has been removed.
@@ -71,6 +79,22 @@ pub enum FabricError {
     /// A link does not come up.
     #[error("link {0} does not become ready")]
     NotReady(String),
+    /// Frames cannot be led from port to port.
+    #[error(
+        "in {node}: circuits need one of the kernel's modules act_mirred (with cls_u32 or cls_matchall) and bridge, and none works: {source}"
+    )]
+    NoCircuits {
+        /// The optical switch.
+        node: String,
+        /// What the kernel said of the first.
+        source: NetlinkError,
+    },
+    /// An optical switch cannot be served or programmed.
+    #[error("{0}")]
+    Optical(String),
+    /// Probes cannot be sent.
+    #[error("cannot send probes over links: {0}")]
+    Probe(io::Error),
     /// Link events cannot be had.
     #[error("cannot watch links: {0}")]
     Watch(io::Error),
@@ -108,6 +132,8 @@ pub struct Fabric {
     /// Interface index of both ends of each link.
     ports: Vec<[u32; 2]>,
     cautions: Vec<String>,
+    /// The routes that all nodes have now.
+    current: Mutex<Vec<Vec<RouteSpec>>>,
     watches: Mutex<Vec<Weak<watch::Shared>>>,
     state: PathBuf,
 }

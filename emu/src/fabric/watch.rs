@@ -16,6 +16,7 @@ use super::{Fabric, FabricError};
 use crate::namespace::enter;
 use crate::netlink::Netlink;
 use crate::netlink::link::LinkStatus;
+use crate::spec::Role;
 
 /// Event number of the wish to stop; others are node numbers.
 const CLOSED: u64 = u64::MAX;
@@ -47,6 +48,8 @@ pub struct Watch {
     shared: Arc<Shared>,
     /// Link and name by interface number, which is unique in a fabric.
     links: HashMap<u32, (usize, String)>,
+    /// Ports of optical switches, which go down and up with the light.
+    optical: BTreeSet<u32>,
     lost: BTreeSet<u32>,
     found: VecDeque<Outage>,
 }
@@ -111,6 +114,7 @@ impl Fabric {
             epoll,
             shared,
             links,
+            optical: self.optical_ports(),
             lost: BTreeSet::new(),
             found: VecDeque::new(),
         };
@@ -119,6 +123,16 @@ impl Fabric {
             .try_for_each(|number| watch.list(number))
             .map_err(FabricError::Watch)?;
         Ok(watch)
+    }
+
+    fn optical_ports(&self) -> BTreeSet<u32> {
+        let optical = |(node, _): &(usize, String)| self.spec.nodes[*node].role == Role::Optical;
+        let links = self.spec.links.iter().zip(&self.ports);
+        let ports = links.flat_map(|(link, ports)| link.ends.iter().zip(ports));
+        ports
+            .filter(|(end, _)| optical(end))
+            .map(|(_, &port)| port)
+            .collect()
     }
 
     fn open_event_sockets(&self) -> Result<Vec<Netlink>, FabricError> {
@@ -228,6 +242,7 @@ impl Watch {
     fn note(&mut self, status: &LinkStatus) {
         match status {
             LinkStatus { deleted: true, .. } => self.lose(status.index, OutageKind::Deleted),
+            LinkStatus { up: false, index, .. } if self.optical.contains(index) => {}
             LinkStatus { up: false, .. } => self.lose(status.index, OutageKind::SetDown),
             _ => {
                 self.lost.remove(&status.index);

@@ -2,12 +2,13 @@
 //!
 //! The only folder of genie that imports the netlink crates, because they break often.
 //! * [`link`]: veth pairs, loopback, link events. [`route`]: addresses and (multi-path) routes.
-//! * [`rdma`]: soft-RoCE devices.
+//! * [`rdma`]: soft-RoCE devices. [`redirect`]: from one interface to another.
 //! * [`qdisc`]: shapers as raw attributes, and the kernel's counters.
 
 pub mod link;
 pub mod qdisc;
 pub mod rdma;
+pub mod redirect;
 pub mod route;
 
 use std::io;

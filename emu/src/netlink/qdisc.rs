@@ -184,6 +184,11 @@ pub fn add_impairment(index: u32, inside_shaper: bool, impairment: &Impairment) 
     add(index, handle, parent, "netem", options)
 }
 
+/// Puts a FIFO bounded in bytes at the root: it counts every frame and holds none back.
+pub fn add_fifo(index: u32, limit: u32) -> Request {
+    add(index, ROOT, TcHandle::ROOT, "bfifo", limit.to_ne_bytes().to_vec())
+}
+
 /// Puts a discipline without options at the root; used to find out whether the kernel has it.
 pub fn add_plain(index: u32, kind: &str) -> Request {
     add(index, ROOT, TcHandle::ROOT, kind, Vec::new())

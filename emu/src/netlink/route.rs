@@ -69,23 +69,53 @@ pub struct Route<'a> {
 
 /// Adds a route whose next hops are taken as directly reachable (`onlink`).
 pub fn add_route(route: &Route<'_>) -> Request {
+    let what = format!("add route to {}", destination(route.to));
+    Request::create(what, RouteNetlinkMessage::NewRoute(message(route)))
+}
+
+/// Adds a route in the place of the one to the same destination, if there is one.
+pub fn replace_route(route: &Route<'_>) -> Request {
+    let what = format!("change route to {}", destination(route.to));
+    Request::replace(what, RouteNetlinkMessage::NewRoute(message(route)))
+}
+
+/// Removes the route to a destination.
+pub fn delete_route(to: Option<Ipv4Addr>) -> Request {
     let mut message = RouteMessage::default();
-    message.header = RouteHeader {
+    message.header = header(to);
+    // Whatever its type and scope.
+    (message.header.scope, message.header.kind) = (RouteScope::NoWhere, RouteType::Unspec);
+    message.attributes.extend(to_attribute(to));
+    let what = format!("delete route to {}", destination(to));
+    Request::new(what, 0, RouteNetlinkMessage::DelRoute(message))
+}
+
+fn destination(to: Option<Ipv4Addr>) -> String {
+    to.map_or("everywhere".into(), |to| to.to_string())
+}
+
+fn to_attribute(to: Option<Ipv4Addr>) -> Option<RouteAttribute> {
+    to.map(|to| RouteAttribute::Destination(RouteAddress::Inet(to)))
+}
+
+fn header(to: Option<Ipv4Addr>) -> RouteHeader {
+    RouteHeader {
         address_family: AddressFamily::Inet,
-        destination_prefix_length: if route.to.is_some() { 32 } else { 0 },
+        destination_prefix_length: if to.is_some() { 32 } else { 0 },
         table: RouteHeader::RT_TABLE_MAIN,
         protocol: RouteProtocol::Static,
         scope: RouteScope::Universe,
         kind: RouteType::Unicast,
         ..Default::default()
-    };
+    }
+}
+
+fn message(route: &Route<'_>) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header = header(route.to);
     let gateway = || RouteAttribute::Gateway(RouteAddress::Inet(GATEWAY));
     let attributes = &mut message.attributes;
-    attributes.extend(
-        route
-            .to
-            .map(|to| RouteAttribute::Destination(RouteAddress::Inet(to))),
-    );
+    attributes.extend(to_attribute(route.to));
     attributes.extend(
         route
             .source
@@ -113,9 +143,5 @@ pub fn add_route(route: &Route<'_>) -> Request {
         });
         attributes.push(RouteAttribute::MultiPath(hops.collect()));
     }
-    let to = route.to.map_or("everywhere".into(), |to| to.to_string());
-    Request::create(
-        format!("add route to {to}"),
-        RouteNetlinkMessage::NewRoute(message),
-    )
+    message
 }

@@ -234,9 +234,12 @@ impl Core {
             .min()
     }
 
-    /// Circuits that light can pass: settled, and no shutter closed.
+    /// Circuits that light passes: settled, no shutter closed, and light enters.
     pub fn lit(&self, now: Duration) -> BTreeSet<Circuit> {
-        let open = |circuit: &Circuit| circuit.ports().iter().all(|port| !self.port(*port).blocked);
+        let open = |circuit: &Circuit| {
+            let ports = circuit.ports();
+            !self.dark.contains(&ports[0]) && ports.iter().all(|port| !self.port(*port).blocked)
+        };
         let circuits = self.circuits.keys().copied();
         circuits
             .filter(|circuit| self.status(*circuit, now) == Status::Tuned && open(circuit))

@@ -10,13 +10,16 @@ use crate::results::reader::{self, Damage};
 use crate::results::{RunId, csv, parquet};
 
 /// The tables, and what they are called.
-const TABLES: [(&str, &[Column]); 6] = [
+const TABLES: [(&str, &[Column]); 9] = [
     ("ops", columns::OPS),
     ("iterations", columns::ITERATIONS),
     ("ranks", columns::RANKS),
     ("links", columns::LINKS),
     ("nodes", columns::NODES),
     ("messages", columns::MESSAGES),
+    ("reconfigurations", columns::RECONFIGURATIONS),
+    ("circuits", columns::CIRCUITS),
+    ("neighbours", columns::NEIGHBOURS),
 ];
 
 /// Columns before those of the table.
@@ -160,11 +163,14 @@ fn table(
     Ok(rows)
 }
 
+/// Tables that not every run has.
+const OCCASIONAL: [&str; 5] = ["nodes", "messages", "reconfigurations", "circuits", "neighbours"];
+
 /// A table's text; not every run has every table.
 fn text(folder: &Path, name: &str, id: &RunId, damage: &mut Vec<String>) -> Option<String> {
     match fs::read_to_string(folder.join(format!("{name}.csv"))) {
         Ok(text) => Some(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && matches!(name, "nodes" | "messages") => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && OCCASIONAL.contains(&name) => None,
         Err(error) => {
             damage.push(format!("run {id}: {name}.csv cannot be read: {error}"));
             None

@@ -18,7 +18,20 @@ pub fn expected(plan: &Plan) -> f64 {
     } else {
         0.0
     };
-    setup + calibration + guest + ops
+    setup + calibration + guest + ops + circuits(plan)
+}
+
+/// Real seconds in which mirrors move and nothing is played.
+fn circuits(plan: &Plan) -> f64 {
+    let Some(optical) = &plan.optical else {
+        return 0.0;
+    };
+    let settle = optical
+        .switches
+        .iter()
+        .map(|switch| (switch.settle.0 + switch.jitter.0) as f64 / 1e9);
+    let slowest = settle.fold(0.0, f64::max) * plan.dilation;
+    optical.steps.len() as f64 * (slowest + 0.05)
 }
 
 /// By what factor software is slower where the fabric has it played: soft-RoCE commonly in a guest on an

@@ -13,12 +13,14 @@ use crate::scenario::plan::{
 };
 use crate::system::collective::{Flow, Traffic};
 
-use super::network::Wired;
+use super::network::{Seen, Wired};
 
 /// What operations are laid on.
 pub struct Ground<'a> {
     /// The network.
     pub wired: &'a Wired,
+    /// As packets see it now.
+    pub seen: &'a Seen,
     /// Where ranks are.
     pub ranks: &'a [RankPlace],
     /// The communicators.
@@ -47,13 +49,32 @@ impl Ground<'_> {
         (link_bytes, expected)
     }
 
+    /// Two ranks that exchange messages of this traffic and between whose hosts there is no path, if any.
+    pub fn apart(&self, traffic: &Traffic, communicator: &Communicator) -> Option<(u32, u32)> {
+        self.wired.management?; // everything has a path where nothing is optical
+        let rank = |position: u32| communicator.ranks[position as usize];
+        let flows = traffic.flows.iter().map(|flow| (rank(flow.from), rank(flow.to)));
+        flows.into_iter().find(|&(from, to)| !self.joined(from, to))
+    }
+
+    /// Whether there is a path from the host of one rank to that of another, over every channel.
+    pub fn joined(&self, from: u32, to: u32) -> bool {
+        let (from, to) = (&self.ranks[from as usize], &self.ranks[to as usize]);
+        let reached = |address: &IpAddr| match address {
+            IpAddr::V4(ip) => self.wired.address_number(*ip),
+            IpAddr::V6(_) => None,
+        };
+        let mut numbers = to.addresses.iter().filter_map(reached);
+        from.host == to.host || numbers.all(|number| self.seen.routing.reaches(from.host, number))
+    }
+
     /// What each node injects for each address.
     fn loads(
         &self,
         traffic: &Traffic,
         communicator: &Communicator,
     ) -> BTreeMap<usize, BTreeMap<usize, Load>> {
-        let routed = &self.wired.routing.addresses;
+        let routed = &self.seen.routing.addresses;
         let numbers: HashMap<Ipv4Addr, usize> = routed.iter().enumerate().map(|(n, a)| (a.ip, n)).collect();
         let place = |position: u32| &self.ranks[communicator.ranks[position as usize] as usize];
         let mut loads: BTreeMap<usize, BTreeMap<usize, Load>> = BTreeMap::new();
@@ -77,7 +98,7 @@ impl Ground<'_> {
     /// Carries what nodes inject for one address along its equal-cost paths, in equal parts, the
     /// farthest nodes first. Gives the longest one-way time of a small message to it, seconds.
     fn carry(&self, address: usize, sources: &BTreeMap<usize, Load>, link_bytes: &mut LinkBytes) -> f64 {
-        let (graph, routing) = (&self.wired.graph, &self.wired.routing);
+        let (graph, routing) = (&self.seen.lit.graph, &self.seen.routing);
         let mut waiting: Vec<Option<f64>> = vec![None; graph.nodes.len()];
         for (node, load) in sources {
             waiting[*node] = Some(load.bytes);
@@ -90,7 +111,9 @@ impl Ground<'_> {
             let next = routing.next(graph, node, address);
             for link in &next {
                 let part = bytes / next.len() as f64;
-                link_bytes[*link][graph.links[*link].direction_from(node)] += part;
+                for (leg, direction) in self.seen.lit.legs(&self.wired.graph, node, *link) {
+                    link_bytes[leg][direction] += part;
+                }
                 *waiting[graph.links[*link].far(node)].get_or_insert(0.0) += part;
             }
             crossed.extend(next.first().map(|link| (node, *link)));
@@ -110,7 +133,7 @@ impl Ground<'_> {
     fn hop_seconds(&self, link: usize, message: f64) -> f64 {
         let segment = message.min(f64::from(self.wired.network.mtu) - IP_TCP_HEADERS);
         let frame = segment + IP_TCP_HEADERS + ETHERNET_HEADER;
-        let wire = self.wired.graph.links[link].wire;
+        let wire = self.seen.lit.graph.links[link].wire;
         wire.delay.seconds() + wire.rate.map_or(0.0, |rate| frame / rate.bytes_per_second())
     }
 

@@ -1,24 +1,100 @@
 //! The topology section to the plan's nodes, links, addresses and routes.
 
+use std::net::Ipv4Addr;
+
 use crate::scenario::plan::{FabricKind, Link, Network, Node, NodeKind, PortRef, Route};
 use crate::scenario::section::Scenario;
-use crate::scenario::units::Duration;
+use crate::scenario::units::{Duration, Share};
 use crate::topology;
 use crate::topology::graph::{Graph, Kind};
-use crate::topology::routes::{Routing, route};
+use crate::topology::optical::{Joint, Lit, optical_end};
+use crate::topology::routes::{Address, Routing, addresses, route_to};
 
 use super::findings::Findings;
 
-/// The network of a plan, with the graph and routing that it came from.
+/// The network of a plan, with the graph that it came from.
 pub struct Wired {
     /// As the plan has it.
     pub network: Network,
-    /// The graph; empty on the host fabric.
+    /// The graph with all its links, lit and dark; empty on the host fabric.
     pub graph: Graph,
-    /// Addresses and routes; empty on the host fabric.
-    pub routing: Routing,
+    /// As packets see it while no circuit stands.
+    pub seen: Seen,
+    /// Node of the management network; `None` where there are no optical switches.
+    pub management: Option<usize>,
     /// Hosts of the topology section, for the number of ranks.
     pub hosts: usize,
+}
+
+/// A network as packets see it while certain circuits stand.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// What is linked.
+    pub lit: Lit,
+    /// Addresses and routes.
+    pub routing: Routing,
+}
+
+impl Seen {
+    /// The network with these circuits.
+    fn new(graph: &Graph, circuits: &[Joint], addresses: Vec<Address>) -> Self {
+        let lit = Lit::new(graph, circuits);
+        let routing = route_to(&lit.graph, addresses);
+        Seen { lit, routing }
+    }
+}
+
+impl Wired {
+    /// As packets see it while these circuits stand.
+    pub fn with(&self, circuits: &[Joint]) -> Seen {
+        Seen::new(&self.graph, circuits, self.seen.routing.addresses.clone())
+    }
+
+    /// The routes of all nodes while these circuits stand.
+    pub fn routes(&self, seen: &Seen) -> Vec<Vec<Route>> {
+        let Some(management) = self.management else {
+            let nodes = 0..self.network.nodes.len();
+            return nodes.map(|node| routes(&self.graph, seen, node)).collect();
+        };
+        let nodes = 0..management;
+        let mut all: Vec<Vec<Route>> = nodes.map(|node| reached(&self.graph, seen, node)).collect();
+        let ends = |link: &Link| link.ends.iter().any(|end| end.node == management);
+        let links = self
+            .network
+            .links
+            .iter()
+            .enumerate()
+            .filter(|(_, link)| ends(link));
+        let mut back = Vec::new();
+        for (number, link) in links {
+            let host = link.ends[0].node;
+            all[host].push(Route {
+                to: None,
+                via: vec![number],
+            });
+            let to = self.network.nodes[host].addresses.iter();
+            back.extend(to.map(|address| Route {
+                to: Some(*address),
+                via: vec![number],
+            }));
+        }
+        all.push(back);
+        all
+    }
+
+    /// Whether any link ends at an optical switch.
+    pub fn is_optical(&self) -> bool {
+        self.graph.nodes.iter().any(|node| node.kind == Kind::Ocs)
+    }
+
+    /// The number of an address among those that are routed.
+    pub fn address_number(&self, ip: Ipv4Addr) -> Option<usize> {
+        self.seen
+            .routing
+            .addresses
+            .iter()
+            .position(|address| address.ip == ip)
+    }
 }
 
 /// Builds the network; `None` only after something was found wrong.
@@ -51,14 +127,56 @@ pub fn wire(scenario: &Scenario, findings: &mut Findings<'_>) -> Option<Wired> {
     }
     check_dilated(scenario, &graph, findings);
     check_soft_roce(scenario, &graph, findings);
-    let routing = route(&graph);
-    let network = network(&graph, &routing, spec.mtu);
-    Some(Wired {
+    let seen = Seen::new(&graph, &[], addresses(&graph));
+    let mut network = network(&graph, &seen.routing, spec.mtu);
+    let optical = graph.nodes.iter().any(|node| node.kind == Kind::Ocs);
+    let management = optical.then(|| add_management(&mut network));
+    let mut wired = Wired {
         network,
         hosts: graph.host_numbers().len(),
         graph,
-        routing,
-    })
+        seen,
+        management,
+    };
+    wired.network.routes = wired.routes(&wired.seen);
+    Some(wired)
+}
+
+/// A network beside the fabric that links all hosts, unshaped: what joins hosts between which no circuit
+/// stands. Clusters have one as well.
+fn add_management(network: &mut Network) -> usize {
+    let unused = |stem: &str| {
+        let numbered = (2..).map(|number| format!("{stem}{number}"));
+        let mut names = std::iter::once(stem.to_owned()).chain(numbered);
+        let free = |name: &String| network.nodes.iter().all(|node| node.name != *name);
+        names.find(free).unwrap_or_else(|| stem.to_owned())
+    };
+    let (management, name) = (network.nodes.len(), unused("management"));
+    let hosts = (0..management).filter(|node| network.nodes[*node].kind == NodeKind::Host);
+    let links = hosts.enumerate().map(|(number, host)| Link {
+        name: format!("{}-{name}", network.nodes[host].name),
+        ends: [
+            PortRef {
+                node: host,
+                interface: "mgmt0".into(),
+            },
+            PortRef {
+                node: management,
+                interface: format!("p{number}"),
+            },
+        ],
+        rate: None,
+        delay: Duration(0),
+        loss: Share::default(),
+    });
+    let links: Vec<Link> = links.collect();
+    network.links.extend(links);
+    network.nodes.push(Node {
+        name,
+        kind: NodeKind::Management,
+        addresses: Vec::new(),
+    });
+    management
 }
 
 /// The machine itself: one node, no links.
@@ -76,8 +194,9 @@ fn on_host(hosts: usize) -> Wired {
             routes: vec![Vec::new()],
             mtu: 65535,
         },
-        routing: route(&graph),
+        seen: Seen::new(&graph, &[], Vec::new()),
         graph,
+        management: None,
         hosts,
     }
 }
@@ -87,6 +206,15 @@ fn on_host(hosts: usize) -> Wired {
 fn check_soft_roce(scenario: &Scenario, graph: &Graph, findings: &mut Findings<'_>) {
     let is_host = |node: usize| graph.nodes[node].kind == Kind::Host;
     let direct = |link: &&topology::graph::Link| link.ends.iter().all(|end| is_host(end.node));
+    if scenario.testbed.fabric == FabricKind::SoftRoce
+        && (0..graph.links.len()).any(|link| optical_end(graph, link).is_some())
+    {
+        let wrong = findings.wrong("testbed.fabric", "soft-RoCE knows no optical switches");
+        wrong
+            .help
+            .push("fabric = \"emulated\" has them, with the transports `tcp` and `roce-user`".into());
+        return;
+    }
     if scenario.testbed.fabric == FabricKind::SoftRoce
         && let Some(link) = graph.links.iter().find(direct)
     {
@@ -142,9 +270,7 @@ fn network(graph: &Graph, routing: &Routing, mtu: u32) -> Network {
     });
     Network {
         links: links.collect(),
-        routes: (0..nodes.len())
-            .map(|node| routes(graph, routing, node))
-            .collect(),
+        routes: Vec::new(),
         nodes,
         mtu,
     }
@@ -156,27 +282,40 @@ fn plain_node(node: &crate::topology::graph::Node) -> Node {
         kind: match node.kind {
             Kind::Host => NodeKind::Host,
             Kind::Switch => NodeKind::Switch,
+            Kind::Ocs => NodeKind::Ocs,
         },
         addresses: Vec::new(),
     }
 }
 
 /// A node with one link needs only a default route.
-fn routes(graph: &Graph, routing: &Routing, node: usize) -> Vec<Route> {
-    if let [only] = graph.nodes[node].links[..] {
-        return vec![Route {
+fn routes(graph: &Graph, seen: &Seen, node: usize) -> Vec<Route> {
+    match graph.nodes[node].links[..] {
+        [only] => vec![Route {
             to: None,
             via: vec![only],
-        }];
+        }],
+        _ => reached(graph, seen, node),
     }
-    let others = routing
+}
+
+/// A route to each address of others that has a path.
+fn reached(graph: &Graph, seen: &Seen, node: usize) -> Vec<Route> {
+    let others = seen
+        .routing
         .addresses
         .iter()
         .enumerate()
         .filter(|(_, address)| address.node != node);
-    let route = |(number, address): (usize, &crate::topology::routes::Address)| Route {
-        to: Some(address.ip),
-        via: routing.next(graph, node, number),
+    let route = |(number, address): (usize, &Address)| {
+        let via = seen.routing.next(&seen.lit.graph, node, number);
+        Route {
+            to: Some(address.ip),
+            via: via
+                .into_iter()
+                .map(|link| seen.lit.interface(graph, node, link))
+                .collect(),
+        }
     };
     others.map(route).filter(|route| !route.via.is_empty()).collect()
 }

@@ -2,7 +2,6 @@
 
 use crate::network::message::CommunicatorId;
 use crate::scenario::plan::OpPlan;
-use crate::scenario::section::Scenario;
 use crate::scenario::section::collective::{Collective, Count, SizeRange, Sizes};
 use crate::scenario::suggest;
 use crate::scenario::units::Bytes;
@@ -24,29 +23,42 @@ const AUTO_ITERATIONS: std::ops::RangeInclusive<u32> = 5..=1000;
 /// `"auto"` warm-up iterations.
 const AUTO_WARMUP: std::ops::RangeInclusive<u32> = 1..=20;
 
-/// All operations in the order in which they are played.
-pub fn plan(scenario: &Scenario, ground: &Ground<'_>, findings: &mut Findings<'_>) -> Vec<OpPlan> {
-    if scenario.traffic.collective.is_empty() && scenario.traffic.trace.is_empty() {
-        let path = if findings.written("traffic") {
-            "traffic"
-        } else {
-            "name"
-        };
-        let wrong = findings.wrong(path, "a scenario without traffic");
-        wrong
-            .help
-            .push("add `[[traffic.collective]]` with `op = \"all-reduce\"` and `sizes = [\"1 MiB\"]`".into());
-    }
-    let sections = scenario.traffic.collective.iter().enumerate();
+/// Operations of the sections at `path`, in the order in which they are played.
+pub fn plan(
+    sections: &[Collective],
+    path: &str,
+    ground: &Ground<'_>,
+    findings: &mut Findings<'_>,
+) -> Vec<OpPlan> {
+    let sections = sections.iter().enumerate();
     let planner = |(number, section)| {
         let planner = Planner {
             ground,
             section,
-            path: format!("traffic.collective[{number}]"),
+            path: format!("{path}[{number}]"),
         };
         planner.plan(findings)
     };
     sections.flat_map(planner).collect()
+}
+
+/// Two ranks exchange data and there is no path between their hosts.
+pub(super) fn no_path(path: &str, ground: &Ground<'_>, ranks: (u32, u32), findings: &mut Findings<'_>) {
+    let host = |rank: u32| {
+        let node = ground.ranks[rank as usize].host;
+        ground.wired.network.nodes[node].name.as_str()
+    };
+    let message = format!(
+        "rank {} on `{}` and rank {} on `{}` exchange data, but nothing joins their hosts in this step",
+        ranks.0,
+        host(ranks.0),
+        ranks.1,
+        host(ranks.1)
+    );
+    let wrong = findings.wrong(path, message);
+    wrong
+        .help
+        .push("add circuits to the step, or play it over a communicator of ranks that are joined".into());
 }
 
 /// Chunks of the section at `path`: not too many at once, none too small.
@@ -84,7 +96,11 @@ impl Planner<'_> {
         let mut ops = Vec::new();
         for bytes in sizes {
             match self.op(communicator, bytes) {
-                Ok(op) => ops.push(op),
+                Ok((_, Some(apart))) => {
+                    no_path(&self.path, self.ground, apart, findings);
+                    break;
+                }
+                Ok((op, None)) => ops.push(op),
                 Err(error) => {
                     findings.wrong(&self.at("algorithm"), error.to_string());
                     break;
@@ -94,7 +110,8 @@ impl Planner<'_> {
         ops
     }
 
-    fn op(&self, communicator: CommunicatorId, bytes: u64) -> Result<OpPlan, OpError> {
+    /// The operation, and two of its ranks between which there is no path.
+    fn op(&self, communicator: CommunicatorId, bytes: u64) -> Result<(OpPlan, Option<(u32, u32)>), OpError> {
         let members = &self.ground.communicators[communicator as usize];
         let n = members.ranks.len() as u32;
         let section = self.section;
@@ -126,14 +143,16 @@ impl Planner<'_> {
             Count::Exactly(count) => count,
             Count::Auto => (iterations / 10).clamp(*AUTO_WARMUP.start(), *AUTO_WARMUP.end()),
         };
-        Ok(OpPlan {
+        let apart = self.ground.apart(&traffic, members);
+        let planned = OpPlan {
             op,
             warmup,
             iterations,
             expected,
             link_bytes,
             trace: None,
-        })
+        };
+        Ok((planned, apart))
     }
 
     /// As many as fit the time for a size, when one takes `seconds` of real time.

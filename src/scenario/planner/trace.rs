@@ -18,7 +18,7 @@ use crate::workload::trace::{Choice, Group, Part, Recipe, Source, Step, TraceErr
 use super::duration::software_seconds;
 use super::expect::{Ground, LinkBytes};
 use super::findings::Findings;
-use super::ops::check_chunks;
+use super::ops::{check_chunks, no_path};
 use super::rehearsal::{Times, rehearse};
 
 /// Most iterations of a trace.
@@ -30,20 +30,22 @@ const MAX_GROUPS: usize = 10_000;
 /// Times of so many nodes of a rank are kept over all iterations.
 const RECORDED_NODES: u64 = 200_000;
 
-/// All traces in the order of the file, and the communicators that they add.
+/// Traces of the sections at `path`, and the communicators that they add, which are numbered from `first`.
 pub fn plan(
     loaded: &Loaded,
+    (sections, path): (&[Trace], String),
+    first: CommunicatorId,
     ground: &Ground<'_>,
     findings: &mut Findings<'_>,
 ) -> (Vec<OpPlan>, Vec<Communicator>) {
     let (mut ops, mut added) = (Vec::new(), Vec::new());
-    for (number, section) in loaded.scenario.traffic.trace.iter().enumerate() {
+    for (number, section) in sections.iter().enumerate() {
         let planner = Planner {
             loaded,
             ground,
             section,
-            path: format!("traffic.trace[{number}]"),
-            first: (ground.communicators.len() + added.len()) as u32,
+            path: format!("{path}[{number}]"),
+            first: first + added.len() as u32,
         };
         let before = findings.wrong.len();
         planner.check_numbers(findings);
@@ -51,6 +53,11 @@ pub fn plan(
             continue;
         }
         if let Some((op, groups)) = planner.plan(findings) {
+            let pairs = op.trace.iter().flat_map(|trace| trace.pairs.iter().copied());
+            let apart = pairs.into_iter().find(|(a, b)| !ground.joined(*a, *b));
+            if let Some(apart) = apart.filter(|_| ground.wired.management.is_some()) {
+                no_path(&planner.path, ground, apart, findings);
+            }
             ops.push(op);
             added.extend(groups);
         }

@@ -3,7 +3,7 @@
 //!
 //! * [`testbed`], [`time`], [`host`], [`tcp`], [`rdma`], [`roce`]: where and how ranks run.
 //! * [`communicator`]: groups of ranks.
-//! * [`collective`], [`trace`]: what is played. [`placement`]: jobs that are placed, instead of traffic.
+//! * [`collective`], [`trace`]: what is played; [`step`]: over which circuits. [`placement`]: jobs that are placed, instead of traffic.
 //!
 //! The `topology` section is [`crate::topology::spec`].
 
@@ -13,6 +13,7 @@ pub mod host;
 pub mod placement;
 pub mod rdma;
 pub mod roce;
+pub mod step;
 pub mod tcp;
 pub mod testbed;
 pub mod time;
@@ -63,6 +64,9 @@ pub struct Scenario {
     /// What is played, in the order of the file.
     #[serde(default)]
     pub traffic: Traffic,
+    /// Circuits of optical switches and what is played over them, one after another; instead of `traffic`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub step: Vec<step::Step>,
 }
 
 /// What is played, by kind.

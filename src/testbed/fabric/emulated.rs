@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
+use genie_emu::calibrate::Way;
 use genie_emu::journal::Journal;
 use genie_emu::shaping::Shaper;
 use genie_emu::soft_roce::Devices;
-use genie_emu::spec::{FabricSpec, LinkSpec, NodeSpec, RouteSpec};
+use genie_emu::spec::{FabricSpec, LinkSpec, NodeSpec, Role, RouteSpec};
 use tokio::sync::mpsc;
 
+use super::optical::Optics;
 use super::soft_roce::{self, Port};
 use crate::event::{Calibration, LinkCalibration, LinkCount};
-use crate::scenario::plan::{FabricKind, Link, Network, NodeKind, Plan};
+use crate::scenario::plan::optical::path;
+use crate::scenario::plan::{FabricKind, Link, Network, NodeKind, Plan, Route};
 use crate::testbed::stages::Notice;
 
 /// The fabric could not be brought up.
@@ -23,7 +27,8 @@ pub use genie_emu::fabric::FabricError as UpError;
 pub struct Emulated {
     /// Before the fabric, so that they go first.
     devices: Devices,
-    fabric: genie_emu::fabric::Fabric,
+    optics: Option<Arc<Optics>>,
+    fabric: Arc<genie_emu::Fabric>,
     shared: bool,
     description: String,
 }
@@ -36,18 +41,19 @@ pub fn spec(plan: &Plan, run_id: &str) -> FabricSpec {
         name: node.name.clone(),
         shared: false,
         addresses: node.addresses.clone(),
-        forwards: node.kind == NodeKind::Switch || ports(network, index) > 1,
-        routes: network.routes[index]
-            .iter()
-            .map(|route| RouteSpec {
-                to: route.to,
-                interfaces: route
-                    .via
-                    .iter()
-                    .map(|&link| interface(&network.links[link], index))
-                    .collect(),
-            })
-            .collect(),
+        forwards: match node.kind {
+            NodeKind::Switch | NodeKind::Management => true,
+            NodeKind::Host => ports(network, index) > 1,
+            NodeKind::Ocs => false,
+        },
+        routes: route_specs(&network.routes[index], |link| {
+            interface(&network.links[link], index)
+        }),
+        role: match node.kind {
+            NodeKind::Host | NodeKind::Switch => Role::Ordinary,
+            NodeKind::Ocs => Role::Optical,
+            NodeKind::Management => Role::Management,
+        },
     });
     let links = network.links.iter().map(|link| LinkSpec {
         name: link.name.clone(),
@@ -65,13 +71,33 @@ pub fn spec(plan: &Plan, run_id: &str) -> FabricSpec {
     }
 }
 
+/// Links of a node, that to the management network left out.
 fn ports(network: &Network, node: usize) -> usize {
-    network
-        .links
-        .iter()
-        .flat_map(|l| &l.ends)
+    let managed = |link: &&Link| {
+        let mut ends = link.ends.iter();
+        ends.any(|end| network.nodes[end.node].kind == NodeKind::Management)
+    };
+    let links = network.links.iter().filter(|link| !managed(link));
+    links
+        .flat_map(|link| &link.ends)
         .filter(|end| end.node == node)
         .count()
+}
+
+fn route_specs(routes: &[Route], interface: impl Fn(usize) -> String) -> Vec<RouteSpec> {
+    let spec = |route: &Route| RouteSpec {
+        to: route.to,
+        interfaces: route.via.iter().map(|&link| interface(link)).collect(),
+    };
+    routes.iter().map(spec).collect()
+}
+
+/// Routes of all nodes in the emulator's words. `links`: by node, the interface of each of its links.
+pub fn routes(links: &[BTreeMap<usize, String>], routes: &[Vec<Route>]) -> Vec<Vec<RouteSpec>> {
+    let of_node = |(routes, links): (&Vec<Route>, &BTreeMap<usize, String>)| {
+        route_specs(routes, |link| links.get(&link).cloned().unwrap_or_default())
+    };
+    routes.iter().zip(links).map(of_node).collect()
 }
 
 fn interface(link: &Link, node: usize) -> String {
@@ -97,7 +123,7 @@ impl Emulated {
         if shared {
             spec = soft_roce::share_hosts(plan, spec);
         }
-        let fabric = genie_emu::fabric::Fabric::up(&spec, journal)?;
+        let fabric = Arc::new(genie_emu::Fabric::up(&spec, journal)?);
         let devices = match shared {
             true => Devices::attach(&fabric)?,
             false => Devices::default(),
@@ -107,12 +133,22 @@ impl Emulated {
         if shared {
             description += &format!(", {} soft-RoCE devices", devices.count());
         }
+        let optics = light(plan, &fabric, run_id, journal)?;
+        if let Some(optics) = &optics {
+            description += &format!("; optical switches {}", optics.describe());
+        }
         Ok(Self {
             devices,
+            optics: optics.map(Arc::new),
             fabric,
             shared,
             description,
         })
+    }
+
+    /// Its optical switches.
+    pub fn optics(&self) -> Option<&Arc<Optics>> {
+        self.optics.as_ref()
     }
 
     /// What it is, in a sentence.
@@ -146,8 +182,8 @@ impl Emulated {
             return Ok(None);
         }
         let mut links = Vec::new();
-        for (from, to) in pairs(plan) {
-            let found = genie_emu::calibrate::measure(&self.fabric, from, to)
+        for (from, to, way) in pairs(plan) {
+            let found = genie_emu::calibrate::measure_over(&self.fabric, (from, to), &way)
                 .map_err(|e| format!("calibration failed: {e}"))?;
             let shaper = |rate| Shaper::for_link(rate, plan.network.mtu).to_string();
             links.push(LinkCalibration {
@@ -197,13 +233,33 @@ impl Emulated {
     /// Takes everything down; gives a sentence for each thing that could not be removed.
     pub fn down(&mut self) -> Vec<String> {
         let mut left = self.devices.detach();
-        left.extend(self.fabric.down());
+        left.extend(self.optics.take().map_or(Vec::new(), |optics| optics.down()));
+        match Arc::get_mut(&mut self.fabric) {
+            Some(fabric) => left.extend(fabric.down()),
+            None => left.push("the fabric is still in use".into()),
+        }
         left
     }
 }
 
-/// Two hosts for each access rate, the first that have it.
-fn pairs(plan: &Plan) -> Vec<(usize, usize)> {
+/// Serves the plan's optical switches. Their leases go with the run.
+fn light(
+    plan: &Plan,
+    fabric: &Arc<genie_emu::Fabric>,
+    run_id: &str,
+    journal: &Journal,
+) -> Result<Option<Optics>, UpError> {
+    if plan.optical.is_none() {
+        return Ok(None);
+    }
+    let failed = |e: std::io::Error| UpError::Optical(format!("cannot make a private directory: {e}"));
+    let folder = journal.private_dir().map_err(failed)?.join("leases");
+    let owner = format!("genie run {run_id}");
+    Optics::up(plan, fabric, &folder, &owner).map_err(UpError::Optical)
+}
+
+/// Two hosts for each access rate, the first that have it and a way between them.
+fn pairs(plan: &Plan) -> Vec<(usize, usize, Way)> {
     let mut by_rate: BTreeMap<Option<u64>, Vec<usize>> = BTreeMap::new();
     for place in &plan.ranks {
         let access = plan
@@ -218,9 +274,23 @@ fn pairs(plan: &Plan) -> Vec<(usize, usize)> {
             hosts.push(place.host);
         }
     }
-    by_rate
-        .into_values()
-        .filter(|hosts| hosts.len() > 1)
-        .map(|hosts| (hosts[0], hosts[1]))
-        .collect()
+    let first = |hosts: Vec<usize>| {
+        let from = *hosts.first()?;
+        let mut others = hosts.into_iter().skip(1);
+        others.find_map(|to| Some((from, to, way(plan, from, to)?)))
+    };
+    by_rate.into_values().filter_map(first).collect()
+}
+
+/// The way between two hosts over the plan's first routes and circuits; never over the management network.
+fn way(plan: &Plan, from: usize, to: usize) -> Option<Way> {
+    let network = &plan.network;
+    let first = plan.optical.as_ref().and_then(|optical| optical.steps.first());
+    let circuits = first.map_or(&[][..], |step| step.wiring.circuits.as_slice());
+    let path = path(network, &network.routes, circuits, (from, to))?;
+    Some(Way {
+        address: *network.nodes[to].addresses.first()?,
+        links: path.links,
+        hops: path.hops as u32,
+    })
 }

@@ -1,14 +1,17 @@
 //! Where ranks run: an emulated network of namespaces, or the machine's own interfaces.
 //!
 //! * [`emulated`]: a plan's network as namespaces and shaped links.
+//! * [`optical`]: its optical switches, and circuits that change.
 //! * [`soft_roce`]: the same with RDMA devices in software over the hosts' links.
 //! * [`guest`]: programs in a small virtual machine, for fabrics that this kernel cannot make.
 
 pub mod emulated;
 pub mod guest;
+pub mod optical;
 pub mod soft_roce;
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use genie_emu::journal::Journal;
 use tokio::sync::mpsc;
@@ -17,6 +20,7 @@ use super::stages::Notice;
 use crate::event::{Calibration, LinkCount};
 use crate::scenario::plan::{FabricKind, Plan};
 use emulated::{Emulated, UpError};
+use optical::Optics;
 use soft_roce::Port;
 
 /// A fabric that is up.
@@ -36,6 +40,14 @@ impl Fabric {
                 Emulated::up(plan, run_id, journal).map(|f| Fabric::Emulated(Box::new(f)))
             }
             FabricKind::Host => Ok(Fabric::Host),
+        }
+    }
+
+    /// Its optical switches.
+    pub fn optics(&self) -> Option<&Arc<Optics>> {
+        match self {
+            Fabric::Emulated(fabric) => fabric.optics(),
+            Fabric::Host => None,
         }
     }
 

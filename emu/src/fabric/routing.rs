@@ -1,0 +1,145 @@
+//! Routes of all nodes: at bring-up, and later when circuits have changed where links lead.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Fabric, FabricError};
+use crate::netlink::route::{self, Route};
+use crate::netlink::{NetlinkError, Request};
+use crate::shaping;
+use crate::spec::{NodeSpec, Role, RouteSpec};
+
+/// Between two looks at links that are coming up.
+const LOOK: Duration = Duration::from_micros(200);
+
+/// Interface number of each node's interfaces by their names.
+type Indices<'a> = HashMap<(usize, &'a str), u32>;
+
+impl Fabric {
+    /// Gives all nodes the routes `routes[node]` instead of those that they have. Packets that are under way
+    /// meanwhile go one way or the other, or are lost. Not for nodes that share a namespace.
+    pub fn reroute(&self, routes: &[Vec<RouteSpec>]) -> Result<(), FabricError> {
+        let (indices, mut current) = (self.indices(), self.current_routes());
+        let changes = self.spec.nodes.iter().enumerate().map(|(number, node)| {
+            let (old, new) = (&current[number], &routes[number]);
+            let gone = |route: &&RouteSpec| !new.iter().any(|other| other.to == route.to);
+            let changed = |route: &&RouteSpec| !old.contains(route);
+            let remove = old.iter().filter(gone).map(|route| route::delete_route(route.to));
+            let put = new.iter().filter(changed).map(|route| {
+                let interfaces = interfaces(number, route, &indices);
+                route::replace_route(&self.route(node, route.to, &interfaces, None))
+            });
+            put.chain(remove).collect()
+        });
+        self.apply_all(changes.collect())?;
+        *current = routes.to_vec();
+        Ok(())
+    }
+
+    /// The routes that all nodes have now.
+    pub fn routes(&self) -> Vec<Vec<RouteSpec>> {
+        self.current_routes().clone()
+    }
+
+    /// Waits until the links are up at every end that is not an optical switch's; gives those that are not
+    /// after `patience`.
+    pub fn wait_up(&self, links: &[usize], patience: Duration) -> Result<Vec<usize>, FabricError> {
+        let start = Instant::now();
+        loop {
+            let down = self.without_carrier(links)?;
+            if down.is_empty() || start.elapsed() > patience {
+                return Ok(down);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Which of these links have no carrier at an end that is not an optical switch's.
+    pub fn without_carrier(&self, links: &[usize]) -> Result<Vec<usize>, FabricError> {
+        let mut of_node: HashMap<usize, Vec<usize>> = HashMap::new();
+        for &link in links {
+            for (node, _) in &self.spec.links[link].ends {
+                of_node.entry(*node).or_default().push(link);
+            }
+        }
+        let mut down = Vec::new();
+        for (number, links) in of_node {
+            if self.spec.nodes[number].role == Role::Optical {
+                continue;
+            }
+            let failed = |source: NetlinkError| FabricError::Netlink {
+                node: self.spec.nodes[number].name.clone(),
+                source,
+            };
+            let found = self.nodes[number].netlink().links().map_err(failed)?;
+            let up = |port: u32| found.iter().any(|l| l.index == port && l.operational);
+            down.extend(links.into_iter().filter(|&link| {
+                let ends = self.spec.links[link].ends.iter().zip(&self.ports[link]);
+                ends.into_iter()
+                    .any(|((node, _), &port)| *node == number && !up(port))
+            }));
+        }
+        down.sort_unstable();
+        down.dedup();
+        Ok(down)
+    }
+
+    pub(super) fn route_requests(&self) -> Vec<Vec<Request>> {
+        let indices = self.indices();
+        let routes = |(number, node): (usize, &NodeSpec)| {
+            let requests = |r: &RouteSpec| -> Vec<Request> {
+                let interfaces = interfaces(number, r, &indices);
+                let add = |to, interfaces: &[u32], priority| {
+                    route::add_route(&self.route(node, to, interfaces, priority))
+                };
+                // Whoever sends in a shared namespace names the interface; without a name packets to
+                // addresses of this machine never leave it, so these routes are nobody else's.
+                match node.shared {
+                    true => interfaces.iter().map(|&i| add(r.to, &[i], Some(i))).collect(),
+                    false => vec![add(r.to, &interfaces, None)],
+                }
+            };
+            node.routes.iter().flat_map(requests).collect()
+        };
+        self.spec.nodes.iter().enumerate().map(routes).collect()
+    }
+
+    fn route<'a>(
+        &'a self,
+        node: &NodeSpec,
+        to: Option<Ipv4Addr>,
+        interfaces: &'a [u32],
+        priority: Option<u32>,
+    ) -> Route<'a> {
+        let slowest = self.spec.links.iter().filter_map(|link| link.rate_bps).min();
+        Route {
+            to,
+            interfaces,
+            source: node.addresses.first().copied().filter(|_| !node.shared),
+            priority,
+            congestion_control: Some(&self.spec.congestion_control),
+            initial_window: Some(shaping::initial_window(slowest, self.spec.mtu)),
+        }
+    }
+
+    fn indices(&self) -> Indices<'_> {
+        let mut indices = HashMap::new();
+        for (link, ports) in self.spec.links.iter().zip(&self.ports) {
+            for ((node, name), &index) in link.ends.iter().zip(ports) {
+                indices.insert((*node, name.as_str()), index);
+            }
+        }
+        indices
+    }
+
+    fn current_routes(&self) -> MutexGuard<'_, Vec<Vec<RouteSpec>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn interfaces(node: usize, route: &RouteSpec, indices: &Indices<'_>) -> Vec<u32> {
+    let of = |name: &String| indices.get(&(node, name.as_str())).copied();
+    route.interfaces.iter().filter_map(of).collect()
+}

@@ -1,0 +1,135 @@
+//! Optical switches of an emulated fabric: imitations whose light drives its links, and for each a driver that
+//! programs it over a socket, as it would a real one, under a lease.
+//!
+//! * `bench`: one switch: imitation, session, lease. [`reconfigure`]: a change of all of them, measured.
+//! * [`timeline`]: changes while operations are played.
+
+mod bench;
+pub mod reconfigure;
+pub mod timeline;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::event::{NeighbourFound, NeighboursFound};
+use crate::scenario::plan::Plan;
+use crate::scenario::plan::optical::{Joint, Neighbours, Optical};
+use bench::Bench;
+
+/// All optical switches of a fabric that is up.
+#[derive(Debug)]
+pub struct Optics {
+    plan: Optical,
+    /// Names of nodes, links and what else the plan says.
+    names: Names,
+    fabric: Arc<genie_emu::Fabric>,
+    benches: Vec<Bench>,
+    /// The circuits that stand, as far as is known.
+    standing: Mutex<Vec<Joint>>,
+    /// How many changes there were.
+    changes: Mutex<usize>,
+    slowest_bps: Option<u64>,
+    dilation: f64,
+}
+
+/// What things are called.
+#[derive(Debug)]
+struct Names {
+    nodes: Vec<String>,
+    /// Name and two nodes of each link.
+    links: Vec<(String, [usize; 2])>,
+}
+
+impl Optics {
+    /// Serves the plan's switches and opens a session with each; `None` where it has none. `leases`: a folder
+    /// that goes with the run.
+    pub fn up(
+        plan: &Plan,
+        fabric: &Arc<genie_emu::Fabric>,
+        leases: &Path,
+        owner: &str,
+    ) -> Result<Option<Self>, String> {
+        let Some(optical) = &plan.optical else {
+            return Ok(None);
+        };
+        let names = Names {
+            nodes: plan.network.nodes.iter().map(|node| node.name.clone()).collect(),
+            links: plan
+                .network
+                .links
+                .iter()
+                .map(|link| (link.name.clone(), [link.ends[0].node, link.ends[1].node]))
+                .collect(),
+        };
+        let bench = |switch| Bench::up(switch, &names.nodes, fabric, plan.dilation, (leases, owner));
+        Ok(Some(Optics {
+            benches: optical.switches.iter().map(bench).collect::<Result<_, _>>()?,
+            plan: optical.clone(),
+            fabric: fabric.clone(),
+            standing: Mutex::new(Vec::new()),
+            changes: Mutex::new(0),
+            slowest_bps: fabric.spec().links.iter().filter_map(|link| link.rate_bps).min(),
+            dilation: plan.dilation,
+            names,
+        }))
+    }
+
+    /// The switches and where they listen, in words.
+    pub fn describe(&self) -> String {
+        let of = |bench: &Bench| format!("{} {}", bench.name(), bench.address());
+        self.benches.iter().map(of).collect::<Vec<_>>().join(", ")
+    }
+
+    /// TCP segments that all hosts together have sent again so far.
+    pub fn retransmits(&self) -> u64 {
+        self.fabric.retransmits().unwrap_or(0)
+    }
+
+    /// How far apart a job's neighbours are along a dimension, as packets find it. `hosts`: of each rank.
+    pub fn find(
+        &self,
+        (step, op): (&str, usize),
+        neighbours: &Neighbours,
+        hosts: &[usize],
+    ) -> Result<NeighboursFound, String> {
+        let host = |rank: u32| hosts[rank as usize];
+        let pairs: Vec<(usize, usize)> = neighbours
+            .pairs
+            .iter()
+            .map(|(a, b)| (host(*a), host(*b)))
+            .collect();
+        let found = self.fabric.hops(&pairs).map_err(|e| e.to_string())?;
+        let pairs = neighbours.pairs.iter().zip(found);
+        Ok(NeighboursFound {
+            step: step.into(),
+            op,
+            job: neighbours.job.clone(),
+            dimension: neighbours.dimension,
+            pairs: pairs
+                .map(|(&(from, to), hops)| NeighbourFound {
+                    from,
+                    to,
+                    hops: hops.hops,
+                    one_way_us: hops.one_way.map(|time| time.as_secs_f64() * 1e6),
+                })
+                .collect(),
+        })
+    }
+
+    /// Puts back the circuits that were there before the run, and ends all sessions.
+    pub fn down(&self) -> Vec<String> {
+        let restore = |bench: &Bench| bench.restore().err();
+        let left = self.benches.iter().filter_map(restore).collect();
+        self.abandon();
+        left
+    }
+
+    /// Ends the imitations at once: a driver that waits for one is told that its session is lost.
+    pub fn abandon(&self) {
+        self.benches.iter().for_each(Bench::abandon);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
