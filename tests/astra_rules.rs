@@ -38,6 +38,8 @@ impl Case {
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
             workload: folder.path().join("t"),
+            jobs: None,
+            npus: None,
             system: folder.path().join("system.json"),
             network: folder.path().join("network.yml"),
             memory: None,
@@ -47,6 +49,7 @@ impl Case {
             injection_scale: 1.0,
             rendezvous: false,
             extended: false,
+            symmetry: true,
         };
         let case = Case { folder, options };
         let common = "\"scheduling-policy\": \"LIFO\", \"local-mem-bw\": 50, \"collective-optimization\": \"localBWAware\"";

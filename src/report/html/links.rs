@@ -49,12 +49,15 @@ pub(super) fn rows(run: &Run) -> Vec<&Row> {
     run.rows.iter().filter(|row| row.time.is_some()).collect()
 }
 
-/// For each direction its name and its mean rate in each of `rows`: as a share of the link's rate if all links have one,
-/// which the second answer says, else in Gbit/s.
-pub(super) fn rates(side: &Side, rows: &[&Row]) -> (Vec<(String, Vec<Option<f64>>)>, bool) {
+/// The name of a direction of a link, and its mean rate in each row.
+pub(super) type Rates = (String, Vec<Option<f64>>);
+
+/// The rates of each direction in `rows`: as a share of the link's rate if all links have one, which the second
+/// answer says, else in Gbit/s.
+pub(super) fn rates(side: &Side, rows: &[&Row]) -> (Vec<Rates>, bool) {
     let plan = &side.run().manifest.plan;
     let shaped = plan.network.links.iter().all(|link| link.rate.is_some());
-    let mut directions: Vec<(String, Vec<Option<f64>>)> = Vec::new();
+    let mut directions: Vec<Rates> = Vec::new();
     for (number, link) in plan.network.links.iter().enumerate() {
         for direction in 0..2 {
             let way = tables::way(plan, &plan.network.links[number], direction);
@@ -81,7 +84,7 @@ fn gbps(row: &Row, counted: &LinkOp) -> Option<f64> {
     (time_us > 0.0).then(|| counted.counted_bytes as f64 / iterations * 8.0 / 1e3 / time_us)
 }
 
-fn figure(rows: &[&Row], directions: Vec<(String, Vec<Option<f64>>)>, shaped: bool) -> Figure {
+fn figure(rows: &[&Row], directions: Vec<Rates>, shaped: bool) -> Figure {
     let value: fn(f64) -> String = if shaped { percent } else { short };
     let unit = if shaped {
         "share of the link's rate"
