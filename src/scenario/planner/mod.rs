@@ -78,7 +78,6 @@ fn resolve(loaded: &Loaded, findings: &mut Findings<'_>) -> Option<Plan> {
             None
         }
     };
-    let mut communicators = communicators;
     communicators.extend(played.groups);
     let cautions = cautions(loaded, &wired, findings);
     let mut network = wired.network;
