@@ -1,4 +1,4 @@
-//! Every parser of traces against valid samples that were cut, flipped, spliced and blown up: an error
+//! Every parser of traces and of ASTRA-sim's configuration against valid samples that were cut, flipped, spliced and blown up: an error
 //! or a trace, never a panic, a hang or memory beyond measure. GENIE_FUZZ_SECONDS=300 runs each that long,
 //! GENIE_FUZZ_LOG=FILE says how far they got.
 
@@ -9,9 +9,15 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use genie::network::analytical::config::NetworkConfig;
+use genie::network::analytical::logical::LogicalTopology;
+use genie::system::config::SystemConfig;
+use genie::system::config::custom::PerNode;
 use genie::workload::chakra::reader::inflated;
 use genie::workload::chakra::{self, Trace};
+use genie::workload::groups::CommGroups;
 use genie::workload::inspect::{Inspection, explain};
+use genie::workload::memory::RemoteMemory;
 use genie::workload::{json, msccl, pytorch, text};
 
 /// No single input of these sizes may take longer.
@@ -293,5 +299,75 @@ fn pytorch_survives() {
                 }
             }
         }
+    });
+}
+
+const SYSTEM: &[&str] = &[
+    r#"{"scheduling-policy": "EXPLICIT", "endpoint-delay": 10.5, "active-chunks-per-dimension": 2, "preferred-dataset-splits": 4,
+    "all-reduce-implementation": ["ring", "direct2"], "all-gather-implementation": ["oneDirect4"], "reduce-scatter-implementation": ["halvingDoubling", "doubleBinaryTree"],
+    "all-to-all-implementation": ["oneHalvingDoubling"], "all-to-all-implementation-custom": ["a/b"], "per-node-custom-implementation": "nodes.yml",
+    "collective-optimization": "localBWAware", "local-mem-bw": 1.6e3, "boost-mode": 0, "L": 1, "o": 2, "g": 3, "G": 0.001, "model-shared-bus": 1,
+    "local-reduction-delay": 1, "roofline-enabled": true, "peak-perf": 0.5, "trace-enabled": 0, "replay-only": 0, "track-local-mem": 1, "local-mem-trace-filename": "x"}"#,
+    "scheduling-policy: LIFO\nendpoint-delay: 10\nall-reduce-implementation: ring_doubleBinaryTree\n",
+];
+const NETWORK: &[&str] = &[
+    "topology: [ Ring, Switch, FullyConnected ]  # three\nnpus_count: [ 8, 4, 2 ]\nbandwidth: [ 50.5, 1e2, .5 ]\nlatency: [ 500, 0, 1.5 ]\n",
+    "topology:\n  - Ring\nnpus_count:\n  - 4\nbandwidth:\n  - 50.0\nlatency: [\"500\"]\n",
+];
+const MEMORY: &[&str] = &[
+    r#"{"memory-type": "PER_NODE_MEMORY_EXPANSION", "num-nodes": 2, "num-npus-per-node": 4, "remote-mem-latency": 100, "remote-mem-bw": 32}"#,
+    r#"{"memory-type": "MEMORY_POOL", "remote-mem-bw": 32}"#,
+];
+
+fn bytes(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Plays one parser of a configuration file; what it refuses, it explains.
+fn config<T>(
+    name: &str,
+    seeds: &[&str],
+    seed: u64,
+    parse: impl Fn(&str) -> Result<T, genie::document::Diagnostics>,
+) {
+    for seed in seeds {
+        assert!(parse(seed).is_ok(), "{name}: {seed} is valid");
+    }
+    fuzz(name, &bytes(seeds), seed, |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return;
+        };
+        if let Err(wrong) = parse(text) {
+            assert!(!wrong.to_string().is_empty());
+        }
+    });
+}
+
+#[test]
+fn configuration_files_survive() {
+    config("system", SYSTEM, 7, |text| SystemConfig::parse("fuzz", text));
+    config("network", NETWORK, 8, |text| {
+        NetworkConfig::parse("fuzz", text).inspect(|parsed| {
+            for dim in &parsed.value.dims {
+                let sane = dim.npus >= 2 && dim.bandwidth_gib_per_s > 0.0 && dim.latency_ns >= 0.0;
+                assert!(sane && dim.latency_ns.is_finite(), "{dim:?}");
+            }
+        })
+    });
+    config("memory", MEMORY, 9, |text| RemoteMemory::parse("fuzz", text));
+    config(
+        "groups",
+        &[r#"{"1": [0, 2], "2": [1, 3], "0": [0, 1, 2, 3]}"#],
+        10,
+        |text| CommGroups::parse("fuzz", text, Some(4)),
+    );
+    config(
+        "logical",
+        &[r#"{"logical-dims": ["8", "2"]}"#, r#"{"logical-dims": [4]}"#],
+        11,
+        |text| LogicalTopology::parse("fuzz", text),
+    );
+    config("nodes", &["3: a/b\n18: c # x\n"], 12, |text| {
+        PerNode::parse("fuzz", text)
     });
 }

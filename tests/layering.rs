@@ -92,6 +92,7 @@ const EDGES: &[(&str, &str, &str)] = &[
 /// Where `unsafe` may stand, and for what.
 #[rustfmt::skip]
 const UNSAFE: &[(&str, &str)] = &[
+    ("src/network/rdma/verbs/library.rs", "loading libibverbs, by the signatures of its functions"),
     ("src/network/rdma/verbs/sys.rs", "libibverbs, and the memory that its devices write"),
     ("src/network/tcp/sys.rs", "sendfile, MSG_TRUNC, epoll and socket options of the data path"),
     ("src/network/roce/sys.rs", "many datagrams in one call, segmented by the kernel; an interface's MTU"),

@@ -129,7 +129,7 @@ fn what_is_admitted_on_a_damaged_machine_is_sound() {
         shape: Some(shapes[n * 7 % shapes.len()].parse().unwrap()),
     };
     let rows = Rows {
-        rows: (0..300).map(row).collect(),
+        rows: (0..60).map(row).collect(),
         skipped: 0,
     };
     let failures = Failures {
@@ -138,12 +138,12 @@ fn what_is_admitted_on_a_damaged_machine_is_sound() {
         switches: vec![],
     };
     let study = Study {
-        source: Source::Trace(rows, 300),
+        source: Source::Trace(rows, 60),
         failures: failures.clone(),
         ..study(
             1,
             0,
-            &[1.0, 5.0],
+            &[5.0],
             all().into_iter().filter(|entry| entry.cube == 4).collect(),
         )
     };
@@ -165,7 +165,7 @@ fn what_is_admitted_on_a_damaged_machine_is_sound() {
     };
     let report = study::run(&dark, 2).unwrap();
     assert_eq!(report.fault, None);
-    let rate = |policy| find(&report, policy, 4, 1.0).completion_rate;
+    let rate = |policy| find(&report, policy, 4, 5.0).completion_rate;
     assert!(rate(Kind::Reconfiguration) < 1.0 && rate(Kind::Rfold) < 1.0);
     assert!(rate(Kind::Rfold) >= rate(Kind::Reconfiguration));
 }

@@ -120,7 +120,7 @@ print(tables)
     };
     assert_eq!(
         String::from_utf8_lossy(&python.stdout),
-        "4\n",
+        "5\n",
         "{}",
         String::from_utf8_lossy(&python.stderr)
     );

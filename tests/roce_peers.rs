@@ -2,7 +2,9 @@
 //! one. Both sides send a stream of messages (SEND, WRITE with immediate, WRITE and a SEND, READ) of 0 to
 //! 20,000 bytes, and check every byte. `roce_rxe/peer.c` is the same program on libibverbs.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a skip says why
+
+mod run_support;
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,6 +25,7 @@ use genie::network::roce::counters::Counters;
 use genie::network::roce::dcqcn::Parameters;
 use genie::network::roce::endpoint::{Endpoint, Settings};
 use genie::scenario::plan::rdma::Service;
+use run_support::guest::{PATIENCE, no_guest};
 
 const SLOT: u64 = 32_768;
 const SLOTS: u64 = 16;
@@ -627,10 +630,50 @@ fn throughput_of_one_flow() {
     );
 }
 
+/// Both receivers against Linux's rxe and a program on libibverbs, in the guest.
+#[test]
+fn rxe_agrees_on_every_byte_although_one_packet_in_a_hundred_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = folder.path().join("peer");
+    let source = run_support::repository("tests/roce_rxe/peer.c");
+    let mut compiler = std::process::Command::new("cc");
+    compiler
+        .args(["-O2", "-o"])
+        .arg(&peer)
+        .arg(source)
+        .arg("-libverbs");
+    if !compiler.output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no C compiler with libibverbs (package libibverbs-dev)");
+        return;
+    }
+    if no_guest() {
+        return;
+    }
+    let script = r#""$1" "$2" "$3" udp 10000 1 && "$1" "$2" "$3" raw 4000 1"#;
+    let run = run_support::Genie::new().args(["vm", "run", "--", "/bin/sh", "-c", script, "sh"]);
+    let run = run
+        .arg(run_support::repository("tests/roce_rxe/in-guest"))
+        .arg(&peer)
+        .arg(std::env::current_exe().unwrap())
+        .with(|command| {
+            command.current_dir(folder.path());
+        });
+    let ended = run.deadline(PATIENCE).end().expect(0);
+    for messages in [10_000, 4_000] {
+        let all_right = format!("peer: sent {messages}, received ");
+        let line = ended.stdout.lines().find(|line| line.starts_with(&all_right));
+        assert!(
+            line.is_some_and(|line| line.ends_with("wrong 0")),
+            "{}",
+            ended.stdout
+        );
+    }
+}
+
 /// Against `roce_rxe/peer.c`; `roce_rxe/in-guest` sets the variables. GENIE_ROCE_PEER is the control
 /// address of the peer, GENIE_ROCE_ADDRESS our own, GENIE_ROCE_BACKEND `udp` or `raw`.
 #[test]
-#[ignore = "needs a kernel with rxe: run by roce_rxe/in-guest"]
+#[ignore = "needs a kernel with rxe: run by roce_rxe/in-guest, which the test above plays"]
 fn rxe_takes_and_sends_ten_thousand_messages() {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let own: IpAddr = variable("GENIE_ROCE_ADDRESS").parse().unwrap();

@@ -1,54 +1,15 @@
 //! Soft-RoCE fabrics, here or in the guest, and the guest itself: what is played in it comes out as if
 //! it had been played here, and nothing of it stays behind.
 
-#![allow(clippy::print_stderr)] // a skip says why
-
 mod run_support;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use run_support::genie::BINARY;
+use run_support::guest::{PATIENCE, is_qemu, machines, no_guest};
 use run_support::{Genie, eventually, table};
-
-/// A guest on a busy machine without KVM takes so long to boot and play little.
-const PATIENCE: Duration = Duration::from_secs(150);
-
-/// Why there can be no guest here, if there cannot.
-fn no_guest() -> bool {
-    let built = Command::new(BINARY)
-        .args(["vm", "build"])
-        .output()
-        .expect("genie starts");
-    let qemu = Command::new("qemu-system-x86_64").arg("--version").output();
-    if built.status.success() && qemu.is_ok() {
-        return false;
-    }
-    let why = String::from_utf8_lossy(&built.stderr).into_owned();
-    eprintln!(
-        "skipped: no guest here: {why}{}",
-        if qemu.is_err() { "no QEMU" } else { "" }
-    );
-    // Anything but a sentence about what is missing is a failure, not a reason to skip.
-    assert!(built.status.success() || built.status.code() == Some(2), "{why}");
-    true
-}
-
-/// QEMU processes that are children of `parent`.
-fn machines(parent: i32) -> Vec<i32> {
-    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-    let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
-    children.filter(|pid| is_qemu(*pid)).collect()
-}
-
-/// With a kernel: not one that was only asked for its version.
-fn is_qemu(pid: i32) -> bool {
-    let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    arguments.starts_with('/') && arguments.contains("qemu") && arguments.contains("\0-kernel\0")
-}
 
 fn scenario(folder: &Path) -> std::path::PathBuf {
     let file = folder.join("small.toml");
@@ -124,6 +85,28 @@ fn a_program_in_the_guest_is_as_if_it_were_here() {
     assert!(ended.stderr.contains("err\n"), "{}", ended.stderr);
     let written = fs::read_to_string(folder.path().join("written")).expect("written to the current folder");
     assert_eq!(written.trim(), "genie-guest");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_the_users_mistake() {
+    if no_guest() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = Genie::new().args(["vm", "run", "--", "no-such-program"]);
+    let ended = run
+        .with(|command| {
+            command.current_dir(folder.path());
+        })
+        .deadline(PATIENCE)
+        .end()
+        .expect(2);
+    assert!(
+        ended.stderr.contains("no-such-program: No such file"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("stored"), "{}", ended.stderr);
 }
 
 #[test]

@@ -13,42 +13,8 @@
 set -uo pipefail
 genie=$(realpath "${1:?genie built with the feature rdma}") || exit 2
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for tool in ip rdma ib_write_bw; do
-    command -v $tool >/dev/null || { echo "bandwidth.sh: there is no $tool" >&2; exit 2; }
-done
-work=$(mktemp -d "${TMPDIR:-/dev/shm}/genie-rdma.XXXXXX") || exit 2
-
-remove() {
-    jobs -p | xargs -r kill 2>/dev/null
-    ip link delete bwa 2>/dev/null
-    ip link delete bwb 2>/dev/null
-    ip netns delete bwsw 2>/dev/null
-    rm -rf "$work"
-}
-trap remove EXIT
-
-# Both ends stand in this namespace and their cables meet on a bridge in another: so packets leave the machine's stack.
-for setting in rp_filter=0 accept_local=1 arp_ignore=1 arp_announce=2; do
-    for which in all default; do echo "${setting#*=}" >"/proc/sys/net/ipv4/conf/$which/${setting%=*}"; done
-done
-ip netns add bwsw && ip -n bwsw link add name br0 type bridge && ip -n bwsw link set br0 mtu 9000 up || exit 2
-number=1
-for end in a b; do
-    ip link add "bw$end" mtu 9000 type veth peer name "port$end" mtu 9000 netns bwsw || exit 2
-    ip -n bwsw link set "port$end" master br0 up
-    ip address add "10.99.0.$number/24" dev "bw$end"
-    ip link set "bw$end" up
-    rdma link add "rxe_bw$end" type rxe netdev "bw$end" || exit 2
-    number=$((number + 1))
-done
-
-# rate: bytes a second that leave the first interface, over three seconds.
-rate() {
-    local counter=/sys/class/net/bwa/statistics/tx_bytes bytes nanoseconds
-    bytes=$(<$counter) nanoseconds=$(date +%s%N)
-    sleep 3
-    echo $((($(<$counter) - bytes) * 1000000 / (($(date +%s%N) - nanoseconds) / 1000)))
-}
+wanted=(ib_write_bw)
+. "$here/pair.sh"
 
 perftest() {
     local command=(ib_write_bw -x 1 -s "$1" -t 8 -D 60 -F)
@@ -58,7 +24,7 @@ perftest() {
     "${command[@]}" -d rxe_bwa 10.99.0.2 >"$work/client" 2>&1 &
     local client=$!
     sleep 3
-    rate
+    rate bytes 3
     kill $client $server
     wait $client $server 2>/dev/null
 }
@@ -68,7 +34,7 @@ played() {
     "$genie" run "$work/bandwidth.toml" --quiet --results "$work/results" >"$work/genie" 2>&1 &
     local run=$!
     sleep 4
-    rate
+    rate bytes 3
     kill $run
     wait $run 2>/dev/null
 }
@@ -77,8 +43,10 @@ held=0
 for size in 65536 1048576; do
     theirs=0 ours=0
     for _ in 1 2; do
-        theirs=$((theirs + $(perftest $size)))
-        ours=$((ours + $(played $size)))
+        perftest $size
+        theirs=$((theirs + per_second))
+        played $size
+        ours=$((ours + per_second))
     done
     [ $theirs -gt 0 ] || { cat "$work/client" >&2; exit 2; }
     ratio=$((1000 * ours / theirs))

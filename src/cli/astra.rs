@@ -28,8 +28,9 @@ enum BackendName {
     Aware,
 }
 
-/// Arguments of `genie astra`.
+/// Arguments of `genie astra`. What is given twice counts the second time, as with ASTRA-sim.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub struct Args {
     /// Prefix of the Chakra traces: `<prefix>.<rank>.et`.
     #[arg(long, value_name = "PREFIX", required_unless_present = "job_configuration")]
@@ -53,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "log")]
     logging_folder: PathBuf,
     /// Queues of each dimension.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = queues)]
     num_queues_per_dim: u32,
     /// Without effect, as in ASTRA-sim.
     #[arg(long, value_name = "X", default_value_t = 1.0)]
@@ -65,7 +66,7 @@ pub struct Args {
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     injection_scale: f64,
     /// Receivers ask for each message first.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
     rendezvous_protocol: bool,
     /// Network model: which of ASTRA-sim's two binaries.
     #[arg(long, value_enum, default_value = "unaware")]
@@ -99,12 +100,23 @@ pub struct Args {
     insight: InsightArgs,
 }
 
+/// A number of queues, decimal or as `0x...`.
+fn queues(text: &str) -> Result<u32, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    let number = number.ok().filter(|number| (1..=1024).contains(number));
+    number.ok_or_else(|| "a whole number from 1 to 1024 is wanted".into())
+}
+
 /// Runs the simulation; 0 if every rank is through.
 pub fn run(args: Args) -> i32 {
     match simulate(&args) {
         Ok(code) => code,
         Err(error) => {
-            super::complain(&error);
+            // What is wrong in configuration files says so itself.
+            super::complain(error.strip_prefix("error: ").unwrap_or(&error));
             exit::USAGE
         }
     }

@@ -79,10 +79,14 @@ pub fn run(args: Args) -> i32 {
         Ok(plan) => plan,
         Err(code) => return code,
     };
+    if let Err(error) = devices::settle(&plan) {
+        super::complain(&error.to_string());
+        return exit::USAGE;
+    }
     if plan.testbed.fabric == FabricKind::SoftRoce
         && let Some(obstacle) = soft_roce::obstacle(&plan)
     {
-        return elsewhere(&args, &obstacle);
+        return elsewhere(&args, &plan, &obstacle);
     }
     if let Some(guest) = guest::inside() {
         plan.cautions.push(format!(
@@ -100,10 +104,6 @@ pub fn run(args: Args) -> i32 {
         return exit::USAGE;
     }
     if let Err(error) = capacity::settle(&plan) {
-        super::complain(&error.to_string());
-        return exit::USAGE;
-    }
-    if let Err(error) = devices::settle(&plan) {
         super::complain(&error.to_string());
         return exit::USAGE;
     }
@@ -149,10 +149,14 @@ pub fn run(args: Args) -> i32 {
 }
 
 /// Plays the same command in a guest whose kernel has soft-RoCE.
-fn elsewhere(args: &Args, obstacle: &str) -> i32 {
+fn elsewhere(args: &Args, plan: &Plan, obstacle: &str) -> i32 {
     if let Some(guest) = guest::inside() {
         super::complain(&format!("no soft-RoCE in the guest ({guest}): {obstacle}"));
         return exit::FABRIC;
+    }
+    if let Err(error) = devices::settle_guest(plan) {
+        super::complain(&error.to_string());
+        return exit::USAGE;
     }
     let quiet = args.json || args.quiet;
     if !quiet {

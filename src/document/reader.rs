@@ -224,11 +224,17 @@ impl Reader {
         real
     }
 
-    /// 0 or 1.
+    /// 0 or 1, or `true`.
     pub fn flag(&mut self, fields: &mut Fields, key: &str) -> Option<bool> {
         let entry = fields.take(key)?;
         match entry.value.value {
-            Value::Number(Number::Whole(flag @ 0..=1)) => Some(flag == 1),
+            Value::Number(flag) if flag.as_f64() == 0.0 || flag.as_f64() == 1.0 => Some(flag.as_f64() == 1.0),
+            Value::Bool(true) => Some(true),
+            Value::Bool(false) => {
+                let wrong = Diagnostic::new(format!("`{key}` is 0 or 1")).at(entry.value.span, "");
+                self.wrong(wrong.help("ASTRA-sim compares it with 0 and takes `false` for 1; write 0"));
+                None
+            }
             _ => {
                 self.mistyped(&entry.value, format!("`{key}` is 0 or 1"));
                 None

@@ -4,6 +4,7 @@
 
 pub mod optical;
 pub mod rdma;
+pub mod roce;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -107,6 +108,9 @@ pub struct Testbed {
     /// Options of verbs.
     #[serde(default)]
     pub rdma: rdma::RdmaOptions,
+    /// Options of the RoCE v2 endpoint in userspace.
+    #[serde(default)]
+    pub roce: roce::RoceOptions,
 }
 
 /// Options of the TCP transport.
@@ -122,7 +126,7 @@ pub struct TcpOptions {
     pub receive_buffer: Option<Bytes>,
     /// Differentiated services code point, 0 to 63.
     pub dscp: u8,
-    /// SO_MAX_PACING_RATE per connection, nominal; `None`: not paced.
+    /// SO_MAX_PACING_RATE per connection, nominal; `None`: see [`OpPlan::shares_links`].
     pub pacing: Option<Bandwidth>,
     /// Largest slice of a message that one credit covers.
     pub slot_bytes: Bytes,
@@ -243,6 +247,19 @@ pub struct OpPlan {
 }
 
 impl OpPlan {
+    /// Whether each of its flows keeps to its share of the busiest link.
+    pub fn shares_links(&self) -> bool {
+        self.trace.is_none() && self.op.shares_links(self.wire_seconds().is_some())
+    }
+
+    /// Nominal seconds for which the busiest link is busy; `None` where no link limits.
+    pub fn wire_seconds(&self) -> Option<f64> {
+        let Expected {
+            seconds, wire_share, ..
+        } = self.expected;
+        Some(seconds? * wire_share?)
+    }
+
     /// In words, as messages to people name it.
     pub fn label(&self) -> String {
         match &self.trace {

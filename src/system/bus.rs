@@ -99,8 +99,20 @@ pub(super) struct Bus {
     held: Slab<(End, Stage, Request)>,
     /// Timers to be set: what for, and after how long.
     pub timers: Vec<(u64, Nanos)>,
-    /// Requests that are over, by the number their issuer gave.
-    pub over: Vec<u64>,
+    /// What follows from the timer that fired, the next one last: ASTRA-sim's calls return to it when
+    /// the machine has done all that a request's end leads to.
+    todo: Vec<Todo>,
+}
+
+/// What is left to be done.
+#[derive(Debug, Clone, Copy)]
+enum Todo {
+    /// The machine is told that a request is over.
+    Tell(u64),
+    /// The next one is processed.
+    Process(End),
+    /// The next transfer begins.
+    GoOn(End),
 }
 
 impl End {
@@ -130,11 +142,11 @@ impl Bus {
             sides: [side(outer), side(outer), side(inner), side(inner)],
             held: Slab::default(),
             timers: Vec::new(),
-            over: Vec::new(),
+            todo: Vec::new(),
         }
     }
 
-    /// Carries `bytes` to or from memory; `token` comes back in [`Bus::over`].
+    /// Carries `bytes` to or from memory; `token` comes back from [`Bus::next`].
     pub(super) fn request(&mut self, settle: super::phase::Settle, token: u64, now: Nanos) {
         let request = Request {
             bytes: settle.bytes,
@@ -149,19 +161,33 @@ impl Bus {
         );
     }
 
-    /// A timer fires; `false` if it is none of the bus's.
+    /// A timer fires; `false` if it is none of the bus's. [`Bus::next`] says what follows.
     pub(super) fn fire(&mut self, timer: u64, now: Nanos) -> bool {
         let Some(&end) = End::ALL.get((timer >> 2) as usize) else {
             return false;
         };
+        self.todo.push(Todo::GoOn(end));
         match timer & 3 {
             0 => self.sent(end, now),
             1 if !self.side(end).receives.is_empty() => self.received(end, now),
             2 if !self.side(end).processing.is_empty() => self.processed(end, now),
-            _ => return false,
+            _ => {
+                self.todo.clear();
+                return false;
+            }
         }
-        self.go_on(end, now);
         true
+    }
+
+    /// Goes on until a request is over, and gives its token; `None` when there is nothing left to do.
+    pub(super) fn next(&mut self, now: Nanos) -> Option<u64> {
+        loop {
+            match self.todo.pop()? {
+                Todo::Tell(token) => return Some(token),
+                Todo::Process(end) => self.process(end),
+                Todo::GoOn(end) => self.go_on(end, now),
+            }
+        }
     }
 
     fn side(&mut self, end: End) -> &mut Side {
@@ -229,7 +255,9 @@ impl Bus {
         } else {
             overhead
         };
-        let wire = request.bytes.saturating_sub(1) as f64 * side.gap_per_byte;
+        // An empty packet takes a byte less than nothing, as there (the last one of halving-doubling, where a
+        // chunk has a byte for each rank).
+        let wire = (request.bytes as f64 - 1.0) * side.gap_per_byte;
         side.state = State::Sending;
         let partner = self.side(end.partner());
         partner.receives.push_back(request);
@@ -275,10 +303,11 @@ impl Bus {
     fn processed(&mut self, end: End, now: Nanos) {
         let side = self.side(end);
         side.processing_now = false;
-        if let Some(request) = side.processing.pop_front() {
+        let request = side.processing.pop_front();
+        self.todo.push(Todo::Process(end));
+        if let Some(request) = request {
             self.send_back_or_end(end, request, now);
         }
-        self.process(end);
     }
 
     fn send_back_or_end(&mut self, end: End, mut request: Request, now: Nanos) {
@@ -293,7 +322,7 @@ impl Bus {
         } else if inner {
             self.through_inner(end, Stage::Retire, request, true, now);
         } else {
-            self.end(request, now);
+            self.end(request);
         }
     }
 
@@ -312,10 +341,10 @@ impl Bus {
     }
 
     /// A transfer is over.
-    fn end(&mut self, request: Request, now: Nanos) {
+    fn end(&mut self, request: Request) {
         let key = match request.then {
             Then::Tell(token) => {
-                self.over.push(token);
+                self.todo.push(Todo::Tell(token));
                 return;
             }
             Then::Resume(key) => key,
@@ -323,14 +352,14 @@ impl Bus {
         let Some((end, stage, request)) = self.held.remove(key) else {
             return;
         };
+        self.todo.push(Todo::GoOn(end));
         match stage {
             Stage::Send => self.side(end).sends.push_back(request),
             Stage::Process => {
                 self.side(end).processing.push_back(request);
                 self.process(end);
             }
-            Stage::Retire => self.end(request, now),
+            Stage::Retire => self.end(request),
         }
-        self.go_on(end, now);
     }
 }

@@ -13,12 +13,9 @@ use super::collective::{Cells, Layout, Round, Schedule};
 /// Receives of so many rounds beyond the current one are posted early.
 pub const ROUNDS_AHEAD: usize = 2;
 
-/// So many sends of a chunk may always be outstanding, whatever their size: one on the wire and one
-/// behind it, so that links stay busy while destinations are still walked in order.
-pub const WINDOW_MESSAGES: u32 = 2;
-
-/// More sends of a chunk may be outstanding as long as they have no more bytes than this together:
-/// small messages should not wait for each other's latency.
+/// More sends of a chunk than [`Op::sends_in_flight`](super::op::Op::sends_in_flight) may be outstanding
+/// as long as they have no more bytes than this together: small messages should not wait for each
+/// other's latency.
 pub const WINDOW_BYTES: u64 = 1 << 20;
 
 /// A message that may be sent or expected now.
@@ -52,6 +49,8 @@ pub(super) struct ChunkRun {
     layout: Arc<Layout>,
     chunk: u32,
     position: u32,
+    /// Sends that may be outstanding whatever their size.
+    window: u32,
     rounds: u32,
     /// First round with incomplete receives.
     current: u32,
@@ -88,8 +87,15 @@ struct Pending {
 }
 
 impl ChunkRun {
-    pub(super) fn new(schedule: Arc<dyn Schedule>, layout: Arc<Layout>, chunk: u32, position: u32) -> Self {
+    pub(super) fn new(
+        schedule: Arc<dyn Schedule>,
+        layout: Arc<Layout>,
+        chunk: u32,
+        position: u32,
+        window: u32,
+    ) -> Self {
         ChunkRun {
+            window,
             rounds: schedule.rounds(position),
             schedule,
             layout,
@@ -155,7 +161,7 @@ impl ChunkRun {
     fn issue_sends(&mut self, steps: &mut Vec<Step>) {
         while let Some(step) = self.queue.front() {
             let Outstanding { messages, bytes } = &mut self.outstanding;
-            if *messages >= WINDOW_MESSAGES && *bytes + step.bytes > WINDOW_BYTES {
+            if *messages >= self.window && *bytes + step.bytes > WINDOW_BYTES {
                 return;
             }
             *messages += 1;
@@ -283,7 +289,13 @@ mod tests {
     fn start(collective: Collective, algorithm: Algorithm, bytes: u64) -> (ChunkRun, Vec<Step>) {
         let op = Op::new(collective, algorithm, bytes);
         let schedule = schedules(&op, 8).unwrap().remove(0);
-        let mut run = ChunkRun::new(schedule, Arc::new(Layout::new(&op, 8, 0)), 0, 0);
+        let mut run = ChunkRun::new(
+            schedule,
+            Arc::new(Layout::new(&op, 8, 0)),
+            0,
+            0,
+            op.sends_in_flight,
+        );
         let mut steps = Vec::new();
         run.advance(&mut steps);
         (run, steps)
@@ -355,7 +367,7 @@ mod tests {
     fn a_receive_that_overwrites_waits_for_those_that_it_overwrites() {
         let op = Op::new(Collective::Broadcast, Algorithm::Ring, 64);
         let layout = Arc::new(Layout::new(&op, 3, 0));
-        let mut run = ChunkRun::new(Arc::new(Overwriting), layout, 0, 0);
+        let mut run = ChunkRun::new(Arc::new(Overwriting), layout, 0, 0, 2);
         let mut steps = Vec::new();
         run.advance(&mut steps);
         assert_eq!(steps.iter().map(|s| s.peer).collect::<Vec<_>>(), [1]);

@@ -157,6 +157,14 @@ pub enum ReduceOp {
     Min,
 }
 
+/// Large sends of a piece that are outstanding at once unless told otherwise: one on the wire and one
+/// behind it, so that links stay busy while destinations are still walked in order.
+pub const SENDS_IN_FLIGHT: u32 = 2;
+
+fn sends_in_flight() -> u32 {
+    SENDS_IN_FLIGHT
+}
+
 /// One operation as every member of its communicator issues it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Op {
@@ -183,6 +191,9 @@ pub struct Op {
     pub chunk_bytes: u64,
     /// How many pieces may be in flight at once (at least 1).
     pub chunks_in_flight: u32,
+    /// How many large sends of a piece may be outstanding at once (at least 1); small ones always may.
+    #[serde(default = "sends_in_flight")]
+    pub sends_in_flight: u32,
     /// all-to-all(v): bytes from position s to position d at `matrix[s][d]`, each rounded down to
     /// whole elements; `None`: equal shares. With a matrix, `bytes` is not looked at.
     pub matrix: Option<Vec<Vec<u64>>>,
@@ -193,6 +204,16 @@ impl Op {
     pub fn label(&self) -> String {
         let size = crate::scenario::units::Bytes(self.bytes);
         format!("{} {} {size}", self.collective, self.algorithm)
+    }
+
+    /// Whether every rank sends to all others at once, each flow at its share of the busiest link
+    /// (if there is a link that limits), rather than to one or two at a time.
+    pub fn shares_links(&self, limited: bool) -> bool {
+        let everyone = matches!(
+            self.collective,
+            Collective::AllReduce | Collective::AllGather | Collective::ReduceScatter | Collective::AllToAll
+        );
+        limited && everyone && self.algorithm == Algorithm::Direct
     }
 
     /// A whole-buffer operation of float32 sums on communicator 0 with root 0, to be changed by
@@ -208,6 +229,7 @@ impl Op {
             root: 0,
             chunk_bytes: 0,
             chunks_in_flight: 1,
+            sends_in_flight: SENDS_IN_FLIGHT,
             matrix: None,
         }
     }

@@ -228,6 +228,18 @@ impl Ring {
         }
     }
 
+    /// The position among the members by ascending rank, whatever their order: that by which ASTRA-sim
+    /// finds a custom algorithm's file (`CommunicatorGroup.cc`).
+    pub fn place_by_rank(&self) -> u32 {
+        match &self.members {
+            Members::Stride { .. } => self.position,
+            Members::List(ranks) => {
+                let own = ranks[self.position as usize];
+                ranks.iter().filter(|&&rank| rank < own).count() as u32
+            }
+        }
+    }
+
     /// The position so many steps ahead; `distance` at most the size.
     pub fn ahead(&self, distance: u32) -> u32 {
         let sum = self.position + distance;

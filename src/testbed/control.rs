@@ -11,6 +11,7 @@ use crate::event::{NodeLabel, NodeTime, RankMessages, RankSummary};
 use crate::network::message::Rank;
 use crate::network::transport::{DeviceUse, Endpoint};
 use crate::scenario::plan::rdma::RdmaOptions;
+use crate::scenario::plan::roce::RoceOptions;
 use crate::scenario::plan::{Communicator, TcpOptions, TransportKind, Wait};
 use crate::system::op::Op;
 use crate::workload::trace::Recipe;
@@ -69,6 +70,8 @@ pub struct Assignment {
     pub tcp: TcpOptions,
     /// Options of verbs.
     pub rdma: RdmaOptions,
+    /// Options of the RoCE v2 endpoint in userspace.
+    pub roce: RoceOptions,
     /// Pacing of each connection in real bytes per second.
     pub pacing: Option<u64>,
     /// How to wait.
@@ -110,6 +113,10 @@ pub struct Row {
     pub warmup: u32,
     /// Iterations that are measured.
     pub iterations: u32,
+    /// Real seconds for which the busiest link is busy with the operation, where its flows keep to their
+    /// shares of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire_s: Option<f64>,
     /// A trace is played in place of the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceRow>,

@@ -29,8 +29,8 @@ use crate::event::{
     Calibration, Event, OpRecord, Pulse, RankMessages, RankPulse, RankSummary, Status, TracePlayed,
 };
 use crate::network::message::Rank;
-use crate::scenario::plan::Plan;
 use crate::scenario::plan::optical::{Change, Step};
+use crate::scenario::plan::{Plan, TransportKind};
 
 /// Ranks get so long to end by themselves once everything is played.
 const LAST_ORDERS: std::time::Duration = std::time::Duration::from_millis(500);
@@ -254,6 +254,11 @@ impl<'a> Run<'a> {
         if result.is_err() && self.rows_done < plan.ops.len() {
             let parts = crew.hand_in().await;
             self.keep_parts(parts);
+        }
+        for (rank, seat) in (0..).zip(&mut crew.seats) {
+            if let Some(device) = seat.device.take() {
+                self.say(Event::DeviceUsed { rank, device });
+            }
         }
         result
     }
@@ -642,12 +647,7 @@ impl<'a> Run<'a> {
     async fn finish(&mut self, crew: &mut Crew<'a>) -> Result<(), Failure> {
         let mut summaries: Vec<Option<RankSummary>> = vec![None; self.plan.ranks.len()];
         crew.order(&Order::Finish);
-        let mut devices = Vec::new();
         let take = |rank: Rank, report: Report| match report {
-            Report::Device(device) => {
-                devices.push(Event::DeviceUsed { rank, device });
-                false
-            }
             Report::Finished(summary) => {
                 summaries[rank as usize] = Some(summary);
                 true
@@ -658,9 +658,6 @@ impl<'a> Run<'a> {
             .await?;
         for summary in summaries.into_iter().flatten() {
             self.say(Event::RankFinished(summary));
-        }
-        for device in devices {
-            self.say(device);
         }
         // Closing the lines lets the ranks end by themselves.
         crew.seats.iter_mut().for_each(|seat| seat.member = None);
@@ -727,12 +724,20 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             op: o.op.clone(),
             warmup: o.warmup,
             iterations: o.iterations,
+            wire_s: o
+                .wire_seconds()
+                .filter(|_| o.shares_links())
+                .map(|s| s * plan.dilation),
             trace: o.trace.as_ref().map(|trace| super::control::TraceRow {
                 recipe: trace.recipe.clone(),
                 recorded: trace.recorded_iterations,
             }),
         })
         .collect();
+    let pacing = match plan.testbed.transport {
+        TransportKind::Tcp => plan.testbed.tcp.pacing,
+        TransportKind::Rdma | TransportKind::RoceUser => plan.testbed.rdma.pacing,
+    };
     let messages = MessageLimits {
         iterations: plan.testbed.record_messages,
         most: (MESSAGES / (plan.ranks.len() * rows.len()).max(1)) as u32,
@@ -752,7 +757,8 @@ fn assignments(plan: &Plan, key: &str) -> Vec<Assignment> {
             transport: plan.testbed.transport,
             tcp: plan.testbed.tcp.clone(),
             rdma: plan.testbed.rdma.clone(),
-            pacing: plan.testbed.tcp.pacing.map(paced),
+            roce: plan.testbed.roce.clone(),
+            pacing: pacing.map(paced),
             wait: plan.testbed.wait,
             oversubscribed,
             verify: plan.testbed.verify,

@@ -1,7 +1,7 @@
 //! The data thread of a rank: a loop around the NPU machine that carries its sends and receives
 //! out on the transport, in wall time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,11 +10,12 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
 use super::clock::{Timers, monotonic_ns};
-use super::control::{Assignment, Heartbeat, RowDone};
+use super::control::{Assignment, Heartbeat, Row, RowDone};
 use crate::network::message::Rank;
 use crate::network::transport::{Completion, Transport, TransportError};
 use crate::scenario::plan::Communicator;
 use crate::system::action::{Action, Combine, Input, MessageId, NodeId, Transfer};
+use crate::system::collective::traffic;
 use crate::system::npu::{Direction, Npu};
 use crate::system::op::{Algorithm, Collective, Op};
 use crate::system::payload;
@@ -27,6 +28,12 @@ use pass::Pass;
 
 /// A wait longer than this is published, for "who waits for whom".
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Flows of fewer bytes are not paced: their time is latency.
+const LEAST_PACED: u64 = 64 * 1024;
+/// A flow may go so much faster than its share of the busiest link, to make up for moments in which it
+/// had nothing to send.
+const HEADROOM: f64 = 1.01;
 
 /// Where the data thread is, readable by the control thread.
 #[derive(Debug, Default)]
@@ -175,6 +182,8 @@ impl Player {
         self.status.row.store(row as u64 + 1, Ordering::Relaxed);
         self.status.iterations.store(0, Ordering::Relaxed);
         let mut trace = self.load(row)?;
+        let rates = self.shares(entry);
+        self.transport.pace(&rates)?;
         self.run(&barrier(), 0)?;
         let member = assignment
             .communicators
@@ -235,6 +244,32 @@ impl Player {
             .lock()
             .map(|record| record.clone())
             .unwrap_or_default())
+    }
+
+    /// What each peer is to be sent at most in a row whose flows keep to their shares of the busiest link,
+    /// payload bytes per second.
+    fn shares(&self, row: &Row) -> BTreeMap<Rank, u64> {
+        let (Some(seconds), Some((n, position))) = (row.wire_s, self.place(&row.op)) else {
+            return BTreeMap::new();
+        };
+        let ranks = self.assignment.communicators.iter();
+        let ranks = ranks
+            .filter(|c| c.id == row.op.communicator)
+            .flat_map(|c| &c.ranks);
+        let ranks: Vec<Rank> = ranks.copied().collect();
+        let flows = traffic(&row.op, n)
+            .map(|traffic| traffic.flows)
+            .unwrap_or_default();
+        flows
+            .iter()
+            .filter(|flow| flow.from == position && flow.bytes >= LEAST_PACED)
+            .map(|flow| {
+                (
+                    ranks[flow.to as usize],
+                    (flow.bytes as f64 / seconds * HEADROOM) as u64,
+                )
+            })
+            .collect()
     }
 
     fn record(&self, change: impl FnOnce(&mut RowDone)) {

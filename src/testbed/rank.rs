@@ -108,24 +108,34 @@ fn serve(assignment: &Arc<Assignment>, voice: &Voice, status: &Arc<Status>) -> R
         pin(core);
     }
     let mut player = Player::new(assignment.clone(), transport, status.clone())?;
+    say_device(voice, &player)?;
     voice.say(&Report::Connected)?;
     loop {
         match orders.recv() {
-            Ok(Order::Play { row }) if row < assignment.rows.len() => {
-                let done = player.play(row)?;
-                voice.say(&Report::RowDone(done))?;
-            }
+            Ok(Order::Play { row }) if row < assignment.rows.len() => match player.play(row) {
+                Ok(done) => voice.say(&Report::RowDone(done))?,
+                Err(error) => {
+                    say_device(voice, &player)?;
+                    return Err(error.into());
+                }
+            },
             Ok(Order::Finish) => break,
             _ => return Err(RankError::OutOfTurn),
         }
     }
-    if let Some(device) = player.transport().device() {
-        voice.say(&Report::Device(device))?;
-    }
+    say_device(voice, &player)?;
     voice.say(&Report::Finished(summary(assignment, &player)))?;
     // Connections stay open until every rank has finished: the controller then closes the line.
     while orders.recv().is_ok() {}
     Ok(())
+}
+
+/// The device, if the transport has one, and what it has counted so far. The last word counts.
+fn say_device(voice: &Voice, player: &Player) -> std::io::Result<()> {
+    match player.transport().device() {
+        Some(device) => voice.say(&Report::Device(device)),
+        None => Ok(()),
+    }
 }
 
 /// Orders, from a thread that also notices when the controller is gone.

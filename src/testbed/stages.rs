@@ -12,6 +12,7 @@ use super::exit;
 use super::store::{Heard, Member};
 use crate::event::{RankLoss, Reconfiguration};
 use crate::network::message::Rank;
+use crate::network::transport::DeviceUse;
 use crate::scenario::plan::Plan;
 
 /// After the first sign of trouble, so long for better explanations to come in.
@@ -111,6 +112,8 @@ pub struct Seat {
     pub member: Option<Member>,
     /// Process that was started for it.
     pub pid: u32,
+    /// What it said last of its RDMA device.
+    pub device: Option<DeviceUse>,
     heartbeat: Heartbeat,
     heard_at: Option<Instant>,
     exited: Option<String>,
@@ -302,6 +305,7 @@ impl<'a> Crew<'a> {
                         seat.failed = Some((what, peer));
                         trouble = true;
                     }
+                    Report::Device(device) => seat.device = Some(device),
                     Report::Finished(summary) => {
                         seat.finished = true;
                         given = Some((rank, Report::Finished(summary)));

@@ -15,6 +15,13 @@ use super::chakra::attributes::{
 use super::chakra::{CollectiveType, Node, NodeKind};
 use super::compute::{Estimate, Roofline};
 
+/// Most bytes of a node: an exbibyte.
+const MOST_BYTES: u64 = 1 << 60;
+
+/// The dimensions that take part in a collective without `involved_dim`: ASTRA-sim names four, whatever
+/// the network has, and reads zeros for the others (`Workload::issue_coll_comm`).
+pub const FIRST_FOUR: u64 = 0b1111;
+
 /// What a node does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Work {
@@ -390,7 +397,7 @@ impl Lowering<'_> {
                 self.declare(node)?;
                 Work::Skip
             }
-            NodeKind::MemLoad | NodeKind::MemStore => Work::Memory(node.required_u64(TENSOR_SIZE)?),
+            NodeKind::MemLoad | NodeKind::MemStore => Work::Memory(sane(node, TENSOR_SIZE)?),
             NodeKind::Comp => self.compute(node, on_cpu)?,
             NodeKind::CommColl => self.collective(node)?,
             NodeKind::CommSend => Work::Send(self.peer(node, COMM_SRC, COMM_DST)?),
@@ -449,7 +456,7 @@ impl Lowering<'_> {
         }
         let bytes = match kind {
             CollectiveType::Barrier => node.u64(COMM_SIZE)?.unwrap_or(0),
-            _ => node.required_u64(COMM_SIZE)?,
+            _ => sane(node, COMM_SIZE)?,
         };
         if bytes == 0 && kind != CollectiveType::Barrier {
             self.doubt(Doubt::EmptyCollective, node);
@@ -483,7 +490,7 @@ impl Lowering<'_> {
 
     fn dimensions(&mut self, node: &Node) -> Result<u64, GraphError> {
         let Some(involved) = node.involved_dim()? else {
-            return Ok(u64::MAX);
+            return Ok(FIRST_FOUR);
         };
         let bits = involved.iter().take(64).enumerate();
         let mask = bits.fold(0, |mask, (d, &involved)| mask | u64::from(involved) << d);
@@ -509,7 +516,7 @@ impl Lowering<'_> {
             );
             return Err(wrong(node, &what));
         }
-        let bytes = node.required_u64(COMM_SIZE)?;
+        let bytes = sane(node, COMM_SIZE)?;
         if rank == self.rank {
             self.doubt(Doubt::Oneself, node);
         }
@@ -572,6 +579,16 @@ impl Lowering<'_> {
     }
 }
 
+/// A size that may be meant.
+fn sane(node: &Node, attribute: &'static str) -> Result<u64, GraphError> {
+    let bytes = node.required_u64(attribute)?;
+    if bytes > MOST_BYTES {
+        let what = format!("`{attribute}` is {bytes} bytes; more than 2^60 are not moved");
+        return Err(wrong(node, &what));
+    }
+    Ok(bytes)
+}
+
 /// The recorded duration, ns; 1 where none is given.
 fn recorded(node: &Node) -> Result<u64, GraphError> {
     Ok(node.duration_ns()?.max(1))
@@ -628,5 +645,7 @@ mod tests {
             .with(COMM_DST, 4)
             .with(COMM_SIZE, 8);
         assert!(refused(vec![send.with(COMM_TAG, 0)]).contains("`comm_dst` is 4, but there are only 4"));
+        let load = Node::new(3, "l", NodeKind::MemLoad).with(TENSOR_SIZE, 1u64 << 61);
+        assert!(refused(vec![load]).contains("node 3 `l`: `tensor_size` is 2305843009213693952 bytes"));
     }
 }

@@ -1,11 +1,12 @@
 //! Plays scenarios with the real `genie` binary, for every test that needs a whole run. Nothing
 //! here can hang: each command has a deadline, and each process that was started is ended.
 //!
-//! * [`genie`]: a `genie` command, running and ended.
+//! * [`genie`]: a `genie` command, running and ended. [`guest`]: the guest with soft-RoCE.
 //! * [`machine`]: a machine of its own for a test: what a run leaves there is seen to the last file.
 #![allow(dead_code, unused_imports)] // each test file uses its part
 
 pub mod genie;
+pub mod guest;
 pub mod machine;
 
 use std::path::PathBuf;

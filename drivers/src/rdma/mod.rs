@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use finding::{Finding, findings};
 pub use select::{SelectError, Selected, Wish, select};
-pub use sysfs::{counters, list, list_in};
+pub use sysfs::{counters, list, list_in, named};
 
 /// An RDMA device. `None`: the kernel does not say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,6 +28,14 @@ pub struct Device {
     pub model: Option<String>,
     /// Firmware version.
     pub firmware: Option<String>,
+    /// Revision of the hardware.
+    pub revision: Option<String>,
+    /// Identifier of the board, as its maker's tools know it.
+    pub board: Option<String>,
+    /// Its identifier in fabrics.
+    pub guid: Option<String>,
+    /// What it is in fabrics (`1: CA`).
+    pub node_type: Option<String>,
     /// NUMA node that the card sits at.
     pub numa_node: Option<u32>,
     /// Its ports, from 1.

@@ -1,6 +1,7 @@
 //! Reads `/sys/class/infiniband` (Linux, Documentation/ABI/stable/sysfs-class-infiniband).
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,14 @@ pub fn list() -> Vec<Device> {
     list_in(Path::new(ROOT))
 }
 
-/// Likewise, of another `/sys/class`.
+/// The device of this name, if there is one. Much less is read than for all of them: a port can have hundreds of GIDs.
+pub fn named(name: &str) -> Option<Device> {
+    let class = Path::new(ROOT);
+    let folder = class.join("infiniband").join(name);
+    folder.is_dir().then(|| device(class, &folder, name.to_owned()))
+}
+
+/// All devices, of another `/sys/class`.
 pub fn list_in(class: &Path) -> Vec<Device> {
     let folder = class.join("infiniband");
     names(&folder)
@@ -60,6 +68,10 @@ fn device(class: &Path, folder: &Path, name: String) -> Device {
         driver: driver.as_deref().and_then(Path::file_name).map(text_of),
         model: read(&folder.join("hca_type")),
         firmware: read(&folder.join("fw_ver")),
+        revision: read(&folder.join("hw_rev")),
+        board: read(&folder.join("board_id")),
+        guid: read(&folder.join("node_guid")),
+        node_type: read(&folder.join("node_type")),
         numa_node: numa.and_then(|node| u32::try_from(node).ok()),
         ports,
         name,
@@ -144,6 +156,10 @@ fn text_of(name: &std::ffi::OsStr) -> String {
     name.to_string_lossy().into_owned()
 }
 
+/// A file of sysfs comes in one read, and holds a page at most.
 fn read(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    let mut page = [0; 4096];
+    let count = File::open(path).ok()?.read(&mut page).ok()?;
+    let text = std::str::from_utf8(&page[..count]).ok()?;
+    Some(text.trim().to_owned())
 }

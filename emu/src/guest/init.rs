@@ -4,7 +4,7 @@
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,6 +21,7 @@ use nix::unistd::{Pid, chdir, chroot, sethostname, sync};
 
 use super::image::LISTS;
 use super::machine::{ROOT, writable_tag};
+use super::program::{INIT, LIBRARIES};
 use super::wire::{self, Frames, PORT, Play, Said, Told, Up};
 use crate::netlink::{Netlink, link};
 
@@ -48,8 +49,11 @@ pub fn run() -> io::Result<()> {
     wire::say(&port, &Said::Up(up()))?;
     let mut frames = Frames::default();
     let play = first_order(&port, &mut frames)?;
-    let said = match prepare(&play).and_then(|()| start(&play)) {
-        Ok(player) => Said::Exit(player.follow(&port, &mut frames)?),
+    let said = match prepare(&play) {
+        Ok(()) => match start(&play) {
+            Ok(player) => Said::Exit(player.follow(&port, &mut frames)?),
+            Err(e) => Said::NotStarted(e.to_string()),
+        },
         Err(e) => Said::Failed(e.to_string()),
     };
     sync();
@@ -129,6 +133,7 @@ fn prepare(play: &Play) -> io::Result<()> {
     if play.tools {
         load(LISTS[1])?;
     }
+    let in_memory = in_memory(&play.own);
     let host = Path::new(HOST);
     let root_options = format!("{SHARED},cache=loose");
     mount_at(ROOT, host, "9p", MsFlags::MS_RDONLY, Some(&root_options))?;
@@ -163,16 +168,53 @@ fn prepare(play: &Play) -> io::Result<()> {
         MsFlags::empty(),
         Some("mode=0755"),
     )?;
+    // As every distribution has them: shells and programs read through these.
+    for (link, to) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
+        std::os::unix::fs::symlink(to, host.join("dev").join(link))?;
+    }
     for (folder, kind) in [("pts", "devpts"), ("shm", "tmpfs")] {
         let folder = host.join("dev").join(folder);
         fs::create_dir_all(&folder)?;
         mount_at(kind, &folder, kind, MsFlags::empty(), None)?;
     }
     chroot(host).map_err(|e| named(e, "cannot enter the host's files"))?;
+    for (file, path) in &in_memory {
+        lay_over(file, path);
+    }
     chdir(&play.folder).map_err(|e| named(e, &format!("cannot enter {}", play.folder.display())))?;
     sethostname("genie-guest")?;
     let up = [link::set_up(link::LOOPBACK, "lo", true)];
     Netlink::open()?.apply(&up).map_err(io::Error::other)
+}
+
+/// This program and its libraries, which the guest has in memory, and where they are among the host's files.
+fn in_memory(own: &Path) -> Vec<(File, PathBuf)> {
+    let libraries = fs::read_to_string(Path::new("/").join(LIBRARIES)).unwrap_or_default();
+    let libraries = libraries
+        .lines()
+        .map(|path| (PathBuf::from(path), PathBuf::from(path)));
+    let program = (Path::new("/").join(INIT), own.to_owned());
+    libraries
+        .chain([program])
+        .filter_map(|(here, there)| Some((File::open(here).ok()?, there)))
+        .collect()
+}
+
+/// What is in memory need not be read through the host's files. Where it cannot be laid over them, it is read there.
+fn lay_over(file: &File, path: &Path) {
+    let here = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let _ = mount(
+        Some(here.as_str()),
+        path,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    );
 }
 
 fn below(path: &Path) -> PathBuf {

@@ -72,6 +72,12 @@ pub enum GuestError {
         /// The end of its console.
         console: String,
     },
+    /// There is no such program, or it is none.
+    #[error("{what}\nhelp: the guest has this machine's files under the same names")]
+    NotStarted {
+        /// Which, and why.
+        what: String,
+    },
     /// The guest ended or fell silent while a program ran in it.
     #[error(
         "the guest {what} while it played; what was stored before is kept\nhelp: its last words were:\n{console}"

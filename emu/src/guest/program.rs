@@ -8,6 +8,11 @@ use std::process::{Command, Stdio};
 use super::GuestError;
 use super::cpio::Archive;
 
+/// In the guest: the program.
+pub const INIT: &str = "init";
+/// In the guest: paths of the libraries, a line each.
+pub const LIBRARIES: &str = "libraries";
+
 /// An archive with the program as `/init` and its libraries where the loader looks for them.
 pub fn archive(program: &Path) -> Result<Vec<u8>, GuestError> {
     let mut archive = Archive::default();
@@ -15,12 +20,15 @@ pub fn archive(program: &Path) -> Result<Vec<u8>, GuestError> {
         archive.folder(folder);
     }
     let file = std::fs::read(program).map_err(GuestError::file(program))?;
-    archive.file("init", &loaded_part(file));
+    archive.file(INIT, &loaded_part(file));
+    let mut list = String::new();
     for library in libraries(program).map_err(GuestError::file(program))? {
         let file = std::fs::read(&library).map_err(GuestError::file(&library))?;
         let path = library.to_string_lossy();
         archive.file(path.trim_start_matches('/'), &file);
+        list += &format!("{path}\n");
     }
+    archive.file(LIBRARIES, list.as_bytes());
     Ok(archive.finish())
 }
 

@@ -98,6 +98,12 @@ enum Boot {
     Interrupted(i32),
 }
 
+/// What became of the program.
+enum Ended {
+    Exit(i32),
+    NotStarted(String),
+}
+
 /// The conversation with one guest.
 struct Talk<'a> {
     frames: Frames,
@@ -139,7 +145,8 @@ impl Talk<'_> {
         hear: &mut dyn FnMut(Heard<'_>),
     ) -> Result<i32, GuestError> {
         match self.converse(&machine.port, play, hear) {
-            Ok(code) => Ok(code),
+            Ok(Ended::Exit(code)) => Ok(code),
+            Ok(Ended::NotStarted(what)) => Err(GuestError::NotStarted { what }),
             Err(what) => Err(GuestError::Lost {
                 what,
                 console: machine.end(),
@@ -152,7 +159,7 @@ impl Talk<'_> {
         port: &UnixStream,
         play: &Play,
         hear: &mut dyn FnMut(Heard<'_>),
-    ) -> Result<i32, String> {
+    ) -> Result<Ended, String> {
         let odd = |e: io::Error| format!("cannot be understood ({e})");
         wire::tell(port, &Told::Play(play.clone())).map_err(odd)?;
         self.last = Instant::now();
@@ -161,8 +168,9 @@ impl Talk<'_> {
                 match said {
                     Said::Out(bytes) => hear(Heard::Out(&bytes)),
                     Said::Err(bytes) => hear(Heard::Err(&bytes)),
-                    Said::Exit(code) => return Ok(code),
-                    Said::Failed(what) => return Err(format!("could not start the program ({what}),")),
+                    Said::Exit(code) => return Ok(Ended::Exit(code)),
+                    Said::NotStarted(what) => return Ok(Ended::NotStarted(what)),
+                    Said::Failed(what) => return Err(format!("could not be made ready ({what}),")),
                     Said::Beat | Said::Up(_) => {}
                 }
             }
@@ -172,12 +180,12 @@ impl Talk<'_> {
             if let Some((when, number)) = self.asked_to_end
                 && when.elapsed() > GRACE
             {
-                return Ok(128 + number);
+                return Ok(Ended::Exit(128 + number));
             }
             let alive = self.wait(port, Duration::from_millis(500)).map_err(odd)?;
             if let Some(number) = self.signals.next() {
                 if self.asked_to_end.is_some() {
-                    return Ok(128 + number);
+                    return Ok(Ended::Exit(128 + number));
                 }
                 self.asked_to_end = Some((Instant::now(), number));
                 wire::tell(port, &Told::Signal(number)).map_err(odd)?;

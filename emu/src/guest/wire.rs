@@ -25,7 +25,9 @@ pub enum Said {
     Beat,
     /// The program ended with this exit code; 128 and more: by a signal.
     Exit(i32),
-    /// The program could not be started.
+    /// The program could not be started: what is asked for cannot be done.
+    NotStarted(String),
+    /// The guest could not be made ready for it.
     Failed(String),
 }
 
@@ -60,6 +62,8 @@ pub struct Play {
     pub writable: Vec<PathBuf>,
     /// Whether modules for trying things out are loaded as well.
     pub tools: bool,
+    /// Where this program is among this machine's files: the guest has it in memory already.
+    pub own: PathBuf,
 }
 
 impl Said {
@@ -70,6 +74,7 @@ impl Said {
             Said::Err(bytes) => (b'e', bytes.clone()),
             Said::Beat => (b'b', Vec::new()),
             Said::Exit(code) => (b'x', code.to_be_bytes().into()),
+            Said::NotStarted(what) => (b'n', what.clone().into_bytes()),
             Said::Failed(what) => (b'f', what.clone().into_bytes()),
         })
     }
@@ -81,6 +86,7 @@ impl Said {
             b'e' => Said::Err(body.into()),
             b'b' => Said::Beat,
             b'x' => Said::Exit(code(body)?),
+            b'n' => Said::NotStarted(String::from_utf8_lossy(body).into_owned()),
             b'f' => Said::Failed(String::from_utf8_lossy(body).into_owned()),
             other => return Err(odd(&format!("a frame of kind {other}"))),
         })
@@ -194,6 +200,7 @@ mod tests {
             Said::Err(b"x".into()),
             Said::Beat,
             Said::Exit(-1),
+            Said::NotStarted("no such file".into()),
             Said::Failed("no".into()),
         ];
         let mut bytes = Vec::new();

@@ -2,6 +2,7 @@
 //! credit, grants both ways, pieces of large messages. Knows verbs, but no device and no waiting.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use super::failure::RdmaError;
 use super::frame::{GRANT, Grant, HEADER, Header, Immediate, Kind};
 use super::io::Io;
 use super::landing::{Landing, LandingOptions, Received};
+use super::pace::Pace;
 use super::provider::{QueueAddress, Remote, Span, Verb, What};
 use super::queue::{LONGEST_INLINE, Purpose, Queue, Source, Work};
 use crate::network::message::{Channel, MessageKey, Rank};
@@ -90,11 +92,13 @@ pub struct Connection {
     /// Offered to be read, by slot: message and bytes.
     offered: Vec<Option<(u64, u32)>>,
     outbox: VecDeque<(usize, Header)>,
+    pace: Option<Pace>,
+    held_until: Option<Duration>,
 }
 
 impl Connection {
-    /// A connection over these queue pairs, equally many for each channel.
-    pub fn new(peer: Rank, queues: Vec<Queue>, layout: Layout, io: &Io) -> Self {
+    /// A connection over these queue pairs, equally many for each channel; `pace`: no faster than that.
+    pub fn new(peer: Rank, queues: Vec<Queue>, layout: Layout, pace: Option<Pace>, io: &Io) -> Self {
         let options = &io.options;
         let slots = options.slots as usize + 1;
         let channel = |_| ChannelState {
@@ -123,6 +127,8 @@ impl Connection {
             busy: vec![0; slots],
             offered: vec![None; slots],
             outbox: VecDeque::new(),
+            pace,
+            held_until: None,
         }
     }
 
@@ -159,6 +165,11 @@ impl Connection {
     pub fn expect(&mut self, id: u64, key: MessageKey, bytes: u64, io: &mut Io) -> Result<(), RdmaError> {
         take(self.landing.post(id, key, bytes)?, io);
         self.advance(io)
+    }
+
+    /// When the next piece may leave, if one is held back for the sake of the rate.
+    pub fn held_until(&self) -> Option<Duration> {
+        self.held_until
     }
 
     fn channel(&self, channel: Channel) -> usize {
@@ -377,10 +388,18 @@ impl Connection {
     }
 
     fn send_pieces(&mut self, io: &mut Io) {
+        self.held_until = None;
         while let Some(piece) = self.ready.front().copied() {
             let slot = piece.grant.slot as usize;
             // What is sent, or offered, from this slot's memory has not all gone yet.
             if self.busy[slot] > 0 && (io.real_payload || io.options.verb == RdmaVerb::Read) {
+                return;
+            }
+            let bytes = u64::from(piece.grant.bytes);
+            if let Some(pace) = &mut self.pace
+                && !pace.admits(io.now, bytes)
+            {
+                self.held_until = Some(pace.next());
                 return;
             }
             self.ready.pop_front();

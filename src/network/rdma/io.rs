@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::landing::Received;
 use super::provider::{Memory, Provider};
@@ -53,6 +54,8 @@ pub struct Io {
     pub completions: VecDeque<Completion>,
     /// Bytes and messages.
     pub totals: Totals,
+    /// The time, since the transport was made; only kept where connections are paced.
+    pub now: Duration,
 }
 
 impl Io {

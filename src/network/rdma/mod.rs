@@ -2,7 +2,7 @@
 //!
 //! * [`opening`], [`transport`]: what a rank's loop uses.
 //! * [`connection`]: everything between two ranks. [`landing`], [`departure`]: its two directions, without I/O.
-//! * [`queue`]: a send queue. [`frame`]: the bytes on the wire. [`failure`], [`counters`]: what went wrong, what was counted.
+//! * [`queue`]: a send queue. [`pace`]: its rate. [`frame`]: the bytes on the wire. [`failure`], [`counters`]: what went wrong, what was counted.
 //! * [`provider`]: what the transport asks of whatever executes verbs. [`device`]: which device serves a rank.
 //! * `verbs` (feature `rdma`): the provider over libibverbs.
 
@@ -17,6 +17,7 @@ mod imitation;
 pub mod io;
 pub mod landing;
 pub mod opening;
+pub mod pace;
 pub mod provider;
 pub mod queue;
 #[cfg(test)]

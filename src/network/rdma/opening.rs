@@ -2,12 +2,14 @@
 //! their receives. The same for every provider.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::connection::{Connection, Invitation, Layout};
 use super::frame::{GRANT, HEADER};
 use super::io::{Io, Memories};
+use super::pace::Pace;
 use super::provider::{
     Access, Memory, PathOptions, Provider, ProviderError, QueueOptions, QueuePair, Remote, Span,
 };
@@ -45,6 +47,8 @@ pub struct Setup {
     pub oversubscribed: bool,
     /// Messages carry real data.
     pub real_payload: bool,
+    /// Largest rate of each connection, real bytes per second.
+    pub pacing: Option<u64>,
 }
 
 /// Where a rank can be reached by verbs.
@@ -272,12 +276,9 @@ impl Maker<'_> {
         let queues = (0..count)
             .map(|index| self.queue(at, index, io))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Connection::new(
-            self.setup.peers[at],
-            queues,
-            layout(self.setup, at),
-            io,
-        ))
+        let pace = self.setup.pacing.map(Pace::new);
+        let layout = layout(self.setup, at);
+        Ok(Connection::new(self.setup.peers[at], queues, layout, pace, io))
     }
 
     fn queue(&mut self, at: usize, index: u32, io: &mut Io) -> Result<Queue, ProviderError> {
@@ -428,5 +429,6 @@ fn register(setup: &Setup, mut provider: Box<dyn Provider>) -> Result<Io, Provid
         flows: FlowTable::default(),
         completions: VecDeque::new(),
         totals: Totals::default(),
+        now: Duration::ZERO,
     })
 }

@@ -46,6 +46,7 @@ fn transports(
                 wait: Wait::Spin,
                 oversubscribed: false,
                 real_payload,
+                pacing: None,
             };
             Box::new(RdmaOpening::open(setup, Box::new(provider)).unwrap())
         })

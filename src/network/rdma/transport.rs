@@ -51,6 +51,7 @@ pub struct RdmaTransport {
     /// The receive posted last is of a message that takes longer than polling for it is worth.
     bulk: bool,
     counters_before: Vec<(String, u64)>,
+    made: Instant,
 }
 
 impl RdmaTransport {
@@ -67,6 +68,7 @@ impl RdmaTransport {
             peers: peers.collect(),
             spin: Spin::new(setup.wait),
             counters_before: io.provider.counters(),
+            made: Instant::now(),
             setup,
             io,
             connections,
@@ -85,8 +87,28 @@ impl RdmaTransport {
             .ok_or(TransportError::NotConnected(peer))
     }
 
+    /// Keeps the time where it matters; gives when the first piece that is held back may leave.
+    fn look_at_clock(&mut self) -> Option<Duration> {
+        self.setup.pacing?;
+        self.io.now = self.made.elapsed();
+        self.connections.iter().filter_map(Connection::held_until).min()
+    }
+
+    /// Has those connections go on whose pieces were held back long enough.
+    fn release(&mut self) {
+        if self.look_at_clock().is_some_and(|time| time <= self.io.now) {
+            let now = self.io.now;
+            let due = |(_, connection): &(usize, &Connection)| {
+                connection.held_until().is_some_and(|time| time <= now)
+            };
+            let due = self.connections.iter().enumerate().filter(due).map(|(at, _)| at);
+            self.touched.extend(due);
+        }
+    }
+
     /// Takes completions and posts what they set free; whether there were any.
     fn turn(&mut self) -> Result<bool, RdmaError> {
+        self.release();
         let mut completed = std::mem::take(&mut self.completed);
         completed.clear();
         self.io.provider.poll(&mut completed, BATCH)?;
@@ -170,7 +192,11 @@ impl RdmaTransport {
             return Ok(());
         }
         let own = self.io.provider.must_poll_within().unwrap_or(Duration::MAX);
-        wait(self.io.provider.as_ref(), timeout.min(own));
+        let held = self.look_at_clock().map(|time| time.saturating_sub(self.io.now));
+        wait(
+            self.io.provider.as_ref(),
+            timeout.min(own).min(held.unwrap_or(Duration::MAX)),
+        );
         self.io.provider.disarm()?;
         self.turn()?;
         Ok(())
@@ -200,6 +226,7 @@ impl Transport for RdmaTransport {
         data: Option<Vec<u8>>,
     ) -> Result<(), TransportError> {
         let at = self.connection(peer)?;
+        self.look_at_clock();
         let name = FlowName {
             communicator: key.communicator,
             peer,

@@ -280,12 +280,8 @@ impl Mesh<'_> {
         socket
             .set_tcp_congestion(control.as_bytes())
             .map_err(option(format!("congestion control `{control}`")))?;
-        let bytes = send_buffer(self.options, self.peers.len());
         let fd = stream.as_fd();
-        // SO_SNDBUF counts twice what is asked for; the forced form needs a privilege over the namespace.
-        let half = (bytes / 2).min(i32::MAX as usize) as i32;
-        sys::set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, half)
-            .or_else(|_| sys::set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, half))
+        sys::send_buffer(fd, send_buffer(self.options, self.peers.len()))
             .map_err(option("SO_SNDBUF".into()))?;
         if self.options.dscp > 0 {
             socket
@@ -293,13 +289,7 @@ impl Mesh<'_> {
                 .map_err(option("DSCP".into()))?;
         }
         if let Some(rate) = self.pacing {
-            sys::set_option(
-                fd,
-                libc::SOL_SOCKET,
-                libc::SO_MAX_PACING_RATE,
-                rate.min(i32::MAX as u64) as i32,
-            )
-            .map_err(option("SO_MAX_PACING_RATE".into()))?;
+            sys::pace(fd, Some(rate)).map_err(option("SO_MAX_PACING_RATE".into()))?;
         }
         Ok(())
     }

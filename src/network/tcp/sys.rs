@@ -94,6 +94,21 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(value as u64)
 }
 
+/// Lets the kernel take so many bytes of a connection before a send waits.
+pub fn send_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    // SO_SNDBUF counts twice what is asked for; the forced form needs a privilege over the namespace.
+    let half = (bytes / 2).min(i32::MAX as usize) as i32;
+    set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, half)
+        .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, half))
+}
+
+/// Lets the kernel send at most so many payload bytes per second; `None`: as fast as it can.
+pub fn pace(socket: BorrowedFd<'_>, rate: Option<u64>) -> io::Result<()> {
+    // All bits set: not paced.
+    let rate = rate.map_or(u32::MAX, |rate| rate.min(i32::MAX as u64) as u32);
+    set_option(socket, libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, rate as i32)
+}
+
 /// Sets an integer socket option.
 pub fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
     // SAFETY: the option value is a valid int of the stated length during the call.

@@ -20,6 +20,9 @@ use crate::scenario::plan::Wait;
 const LATENCY_BOUND: u64 = 64 * 1024;
 /// Size of the constant payload that is sent by reference.
 const PAGES: usize = 4 << 20;
+/// With messages to several ranks, so many bytes are written to one before it is the next one's turn:
+/// all of them begin within a moment, and none fills the link for the time that a whole message takes.
+const TURN: u64 = 128 * 1024;
 /// Acknowledgements are asked for at most this often.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
@@ -50,6 +53,12 @@ pub struct Settings {
     /// copies would go to cold memory. A segment then holds at most 17 pages of 4 KiB, too little for
     /// links of 10 Gbit/s (measured: half as much CPU again).
     pub by_reference: bool,
+    /// Bytes that the kernel takes of a connection before a send waits.
+    pub send_buffer: usize,
+    /// The scenario says so: nothing else may.
+    pub fixed_send_buffer: bool,
+    /// The scenario says how connections are paced: nothing else may.
+    pub paced: bool,
     /// Messages end in a small segment, for shaped links.
     pub split_tail: bool,
 }
@@ -71,6 +80,8 @@ pub struct TcpTransport {
     totals: Totals,
     sampled: Instant,
     spin: Spin,
+    /// Connections whose last turn ended before there was nothing left to write.
+    unfinished: usize,
     /// The receive posted last is of a message that takes longer than polling for it is worth.
     bulk: bool,
 }
@@ -111,6 +122,7 @@ impl TcpTransport {
             pages,
             totals: Totals::default(),
             sampled: Instant::now(),
+            unfinished: 0,
             bulk: false,
         })
     }
@@ -145,6 +157,12 @@ impl TcpTransport {
 
     /// One look at all connections, waiting at most `timeout` for the first event.
     fn turn(&mut self, timeout: Duration) -> Result<(), TransportError> {
+        let timeout = if self.unfinished > 0 {
+            self.flush()?;
+            Duration::ZERO
+        } else {
+            timeout
+        };
         let mut ready = std::mem::take(&mut self.ready);
         self.epoll.wait(Some(timeout), &mut ready)?;
         for &(token, readable, writable) in &ready {
@@ -177,13 +195,15 @@ impl TcpTransport {
 
     fn write(&mut self, index: usize) -> Result<(), TransportError> {
         let mut arrivals = std::mem::take(&mut self.arrivals);
+        let before = self.connections[index].unfinished;
         let result = self.connections[index]
-            .write(self.pages.as_ref().map(AsFd::as_fd), &mut arrivals)
+            .write(self.pages.as_ref().map(AsFd::as_fd), TURN, &mut arrivals)
             .map_err(self.failed(index));
         self.digest(index, &mut arrivals)?;
         self.arrivals = arrivals;
         result?;
         let connection = &mut self.connections[index];
+        self.unfinished = self.unfinished + usize::from(connection.unfinished) - usize::from(before);
         if connection.blocked != connection.watched_writable {
             self.epoll
                 .modify(connection.socket(), index as u64, connection.blocked)?;
@@ -266,6 +286,16 @@ impl Transport for TcpTransport {
 
     fn next_completion(&mut self) -> Option<Completion> {
         self.completions.pop_front()
+    }
+
+    fn pace(&mut self, rates: &BTreeMap<Rank, u64>) -> Result<(), TransportError> {
+        if self.settings.paced {
+            return Ok(());
+        }
+        for connection in &mut self.connections {
+            connection.pace(rates.get(&connection.peer).copied())?;
+        }
+        Ok(())
     }
 
     fn poll(&mut self, timeout: Duration) -> Result<(), TransportError> {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use genie_drivers::rdma::{Device, list_in};
+
 use super::text;
 
 /// Names of the entries of a folder below `root`, sorted; empty if it is not there.
@@ -84,39 +86,41 @@ pub(super) fn chosen(text: &str) -> Option<String> {
     Some(rest.split_once(']')?.0.to_owned())
 }
 
-/// RDMA devices by name, each with what sysfs says of it and of its ports
-/// (Linux Documentation/ABI/stable/sysfs-class-infiniband).
+/// RDMA devices by name, each with what sysfs says of it and of its ports, under sysfs' names.
 pub(super) fn rdma(root: &Path) -> BTreeMap<String, BTreeMap<String, String>> {
-    const CLASS: &str = "sys/class/infiniband";
-    let device = |name: String| {
-        let folder = format!("{CLASS}/{name}");
-        let mut facts = BTreeMap::new();
-        for fact in [
-            "fw_ver",
-            "hca_type",
-            "hw_rev",
-            "board_id",
-            "node_guid",
-            "node_type",
-        ] {
-            facts.extend(text(root, &format!("{folder}/{fact}")).map(|value| (fact.to_owned(), value)));
-        }
-        for port in entries(root, &format!("{folder}/ports")) {
-            for fact in [
-                "state",
-                "phys_state",
-                "rate",
-                "link_layer",
-                "gid_attrs/ndevs/0",
-                "gids/0",
-            ] {
-                let value = text(root, &format!("{folder}/ports/{port}/{fact}"));
-                facts.extend(value.map(|value| (format!("port_{port}_{}", fact.replace('/', "_")), value)));
-            }
-        }
-        (name, facts)
-    };
-    entries(root, CLASS).into_iter().map(device).collect()
+    let devices = list_in(&root.join("sys/class"));
+    devices
+        .into_iter()
+        .map(|device| (device.name.clone(), facts(device)))
+        .collect()
+}
+
+fn facts(device: Device) -> BTreeMap<String, String> {
+    let own = [
+        ("fw_ver", device.firmware),
+        ("hca_type", device.model),
+        ("hw_rev", device.revision),
+        ("board_id", device.board),
+        ("node_guid", device.guid),
+        ("node_type", device.node_type),
+    ];
+    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let of_ports = device.ports.into_iter().flat_map(|port| {
+        let first = port.gids.first();
+        let facts = [
+            ("state", Some(port.state)),
+            ("phys_state", Some(port.physical)),
+            ("link_layer", Some(port.link_layer)),
+            ("rate", port.rate),
+            ("netdev", port.netdev),
+            ("gid", first.map(|entry| entry.address().to_string())),
+        ];
+        facts.map(|(name, value)| (format!("port_{}_{name}", port.number), value))
+    });
+    let known = own
+        .chain(of_ports)
+        .filter_map(|(name, value)| Some((name, value?)));
+    known.filter(|(_, value)| !value.is_empty()).collect()
 }
 
 /// Limits of this process that networking meets, soft and hard (proc_pid_limits(5)).

@@ -198,10 +198,11 @@ fn run_folder(path: &Path) -> Result<PathBuf, StoreError> {
 /// The newest of many ids, and how many more there are.
 fn some(ids: &[RunId]) -> String {
     const TOLD: usize = 8;
-    let told: Vec<&str> = ids.iter().rev().take(TOLD).map(RunId::as_str).collect();
-    match ids.len().saturating_sub(TOLD) {
+    let more = ids.len().saturating_sub(TOLD);
+    let told: Vec<&str> = ids[more..].iter().map(RunId::as_str).collect();
+    match more {
         0 => told.join(", "),
-        more => format!("{}, or one of {more} more", told.join(", ")),
+        more => format!("{}, or one of {more} older ones", told.join(", ")),
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::units::Bytes;
+use crate::scenario::units::{Bandwidth, Bytes};
 
 /// Options of the transports that speak verbs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,12 @@ pub struct RdmaOptions {
     pub signal_every: u32,
     /// Requests posted in one call at most.
     pub post_list: u32,
+    /// Memory is registered in huge pages.
+    #[serde(default)]
+    pub huge_pages: bool,
+    /// Largest rate of one connection, nominal.
+    #[serde(default)]
+    pub pacing: Option<Bandwidth>,
     /// Path MTU, bytes; `None`: what both ports can carry.
     pub mtu: Option<u32>,
     /// Service level.

@@ -20,6 +20,7 @@ pub mod placement;
 pub mod ranks;
 pub mod rdma;
 pub mod rehearsal;
+pub mod roce;
 pub mod steps;
 pub mod testbed;
 pub mod trace;

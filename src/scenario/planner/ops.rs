@@ -125,6 +125,7 @@ impl Planner<'_> {
             root: section.root,
             chunk_bytes: section.chunk.0,
             chunks_in_flight: section.chunks_in_flight,
+            sends_in_flight: op::SENDS_IN_FLIGHT,
             matrix: section
                 .matrix
                 .as_ref()
@@ -133,6 +134,9 @@ impl Planner<'_> {
         op.algorithm = collective::algorithm(&op, n);
         let traffic = collective::traffic(&op, n)?;
         let (link_bytes, expected) = self.ground.expect(&traffic, members);
+        if op.shares_links(expected.seconds.is_some()) {
+            op.sends_in_flight = n;
+        }
         let seconds = expected.seconds.unwrap_or(0.0) * self.ground.dilation;
         let iterations = self.iterations(seconds.max(software_seconds(&traffic) * self.ground.slowdown));
         let warmup = match section.warmup {

@@ -56,6 +56,7 @@ fn check(loaded: &Loaded, section: &Placement, findings: &mut Findings<'_>) {
         "host",
         "tcp",
         "rdma",
+        "roce-user",
         "communicator",
     ] {
         if findings.written(key) {

@@ -50,6 +50,13 @@ pub fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     }
     if scenario.testbed.transport == TransportKind::Rdma {
         check_possible(scenario, findings);
+    } else if rdma.huge_pages {
+        let help = "memory of `roce-user` is ordinary memory; `huge_pages` is for transport = \"rdma\"";
+        findings.unwanted(
+            "rdma.huge_pages",
+            "`huge_pages` is not used by this transport",
+            help,
+        );
     }
     for (name, value, range) in ranges(rdma) {
         if !range.contains(&value) {
@@ -106,6 +113,12 @@ fn check_together(rdma: &Rdma, findings: &mut Findings<'_>) {
         let wrong = findings.wrong("rdma.verb", "only reliable connections can read");
         wrong.help.push("service = \"rc\", or another verb".into());
     }
+    if rdma.pacing.is_some_and(|pacing| pacing.0 < 1000) {
+        let wrong = findings.wrong("rdma.pacing", "pacing below 1 kbit/s");
+        wrong
+            .help
+            .push("leave `pacing` away for connections that are not paced".into());
+    }
     if rdma.timeout == 0 {
         findings.caution(
             "rdma.timeout = 0: a lost packet is never sent again; the run then ends at its deadline".into(),
@@ -141,6 +154,8 @@ pub fn resolve(rdma: &Rdma) -> RdmaOptions {
         depth: rdma.depth,
         signal_every: rdma.signal_every,
         post_list: rdma.post_list,
+        huge_pages: rdma.huge_pages,
+        pacing: rdma.pacing,
         mtu: rdma.mtu,
         service_level: byte(rdma.service_level),
         traffic_class: (byte(rdma.dscp) << 2) | rdma.ecn.bits(),

@@ -16,6 +16,7 @@ pub fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     check_testbed(scenario, findings);
     check_tcp(scenario, findings);
     super::rdma::check(scenario, findings);
+    super::roce::check(scenario, findings);
 }
 
 /// The checked options.
@@ -42,6 +43,7 @@ pub fn resolve(scenario: &Scenario) -> Testbed {
             slots: tcp.slots,
         },
         rdma: super::rdma::resolve(&scenario.rdma),
+        roce: super::roce::resolve(&scenario.roce_user),
     }
 }
 

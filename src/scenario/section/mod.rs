@@ -1,7 +1,7 @@
 //! The sections of a scenario file, one file each: plain data with its defaults. Nothing here is
 //! checked beyond its type; [`super::planner`] does that.
 //!
-//! * [`testbed`], [`time`], [`host`], [`tcp`], [`rdma`]: where and how ranks run.
+//! * [`testbed`], [`time`], [`host`], [`tcp`], [`rdma`], [`roce`]: where and how ranks run.
 //! * [`communicator`]: groups of ranks.
 //! * [`collective`], [`trace`]: what is played; [`step`]: over which circuits. [`placement`]: jobs that are placed, instead of traffic.
 //!
@@ -12,6 +12,7 @@ pub mod communicator;
 pub mod host;
 pub mod placement;
 pub mod rdma;
+pub mod roce;
 pub mod step;
 pub mod tcp;
 pub mod testbed;
@@ -47,6 +48,13 @@ pub struct Scenario {
     /// Options of the transports that speak verbs.
     #[serde(default, skip_serializing_if = "rdma::Rdma::is_default")]
     pub rdma: rdma::Rdma,
+    /// Options of the RoCE v2 endpoint in userspace.
+    #[serde(
+        default,
+        rename = "roce-user",
+        skip_serializing_if = "roce::RoceUser::is_default"
+    )]
+    pub roce_user: roce::RoceUser,
     /// Groups of ranks; "world" always exists and holds all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub communicator: Vec<communicator::Communicator>,

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::plan::rdma::{Ecn, QpSplit, RdmaVerb, Service};
-use crate::scenario::units::Bytes;
+use crate::scenario::units::{Bandwidth, Bytes};
 
 /// Options of the transports that speak verbs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,11 @@ pub struct Rdma {
     pub signal_every: u32,
     /// Requests posted in one call at most, 1 to 64.
     pub post_list: u32,
+    /// Memory is registered in huge pages (transport `rdma`).
+    pub huge_pages: bool,
+    /// Largest rate of what goes in pieces over one connection, nominal; when absent not paced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pacing: Option<Bandwidth>,
     /// Path MTU: 256, 512, 1024, 2048 or 4096 bytes; when absent what both ports can carry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
@@ -98,6 +103,8 @@ impl Default for Rdma {
             depth: 128,
             signal_every: 16,
             post_list: 16,
+            huge_pages: false,
+            pacing: None,
             mtu: None,
             service_level: 0,
             dscp: 0,

@@ -21,7 +21,8 @@ pub struct Tcp {
     pub receive_buffer: Option<Bytes>,
     /// Differentiated services code point of all packets, 0 to 63.
     pub dscp: u32,
-    /// Largest rate of one connection, nominal; when absent not paced.
+    /// Largest rate of one connection, nominal. When absent, large messages of direct all-to-all, all-gather,
+    /// reduce-scatter and all-reduce keep to their shares of the busiest shaped link, and nothing else is paced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pacing: Option<Bandwidth>,
     /// Largest slice of a message that one credit of the receiver covers, 1 KiB to 64 MiB.

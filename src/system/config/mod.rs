@@ -23,8 +23,9 @@ pub struct SystemConfig {
     pub preferred_dataset_splits: Option<u32>,
     /// `active-chunks-per-dimension`: chunks that run at once in the queues of a dimension.
     pub active_chunks_per_dimension: u32,
-    /// `endpoint-delay`, ns: paid before the first send and after each receive.
-    pub endpoint_delay_ns: u64,
+    /// `endpoint-delay`, ns: paid before the first send and after each receive. Missing: 10, which
+    /// `--injection-scale` does not scale.
+    pub endpoint_delay_ns: Option<u64>,
     /// `local-mem-bw`, bytes per second (the file has 10^9 bytes per second); 0 if missing.
     pub local_mem_bytes_per_s: f64,
     /// `local-reduction-delay`, ns; with a shared bus only.
@@ -122,7 +123,7 @@ impl Default for SystemConfig {
             collective_optimization: None,
             preferred_dataset_splits: None,
             active_chunks_per_dimension: 1,
-            endpoint_delay_ns: 10,
+            endpoint_delay_ns: None,
             local_mem_bytes_per_s: 0.0,
             local_reduction_delay_ns: 1,
             shared_bus: None,

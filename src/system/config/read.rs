@@ -95,8 +95,7 @@ fn config(reader: &mut Reader, mut rest: Fields) -> SystemConfig {
         preferred_dataset_splits: int(reader, fields, "preferred-dataset-splits", 1),
         active_chunks_per_dimension: int(reader, fields, "active-chunks-per-dimension", 1)
             .unwrap_or(default.active_chunks_per_dimension),
-        endpoint_delay_ns: int(reader, fields, "endpoint-delay", 0)
-            .map_or(default.endpoint_delay_ns, u64::from),
+        endpoint_delay_ns: int(reader, fields, "endpoint-delay", 0).map(u64::from),
         local_mem_bytes_per_s: giga(reader.real(fields, "local-mem-bw", 0.0, "GB/s"), 1e9),
         local_reduction_delay_ns: int(reader, fields, "local-reduction-delay", 0)
             .map_or(default.local_reduction_delay_ns, u64::from),
@@ -241,7 +240,7 @@ mod tests {
             collective_optimization: Some(CollectiveOptimization::LocalBwAware),
             preferred_dataset_splits: Some(4),
             active_chunks_per_dimension: 2,
-            endpoint_delay_ns: 12,
+            endpoint_delay_ns: Some(12),
             local_mem_bytes_per_s: 1.6e12,
             peak_flops: 5e11,
             roofline_enabled: true,
@@ -275,7 +274,7 @@ mod tests {
         assert!(said[2].contains(":10:5: `boost-mode` has no effect"), "{said:?}");
         let parsed = SystemConfig::parse("s", "{\"endpoint_delay\": 1, \"endpoint-delay\": 2.5}");
         let parsed = parsed.expect("valid");
-        assert_eq!(parsed.value.endpoint_delay_ns, 2);
+        assert_eq!(parsed.value.endpoint_delay_ns, Some(2));
         assert_eq!(parsed.notices[0].kind, NoticeKind::Changed);
         assert!(
             parsed.notices[1]

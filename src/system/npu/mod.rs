@@ -91,6 +91,14 @@ pub enum HandleError {
         /// Positions of the group.
         ranks: u32,
     },
+    /// Sizes beyond what can be counted.
+    #[error("its `comm_size` of {0} bytes makes messages of 2^64 bytes or more")]
+    TooManyBytes(u64),
+    /// Later than can be counted.
+    #[error(
+        "it would end more than 2^64 ns after the beginning: is its size or duration right, are latency and bandwidth?"
+    )]
+    EndOfTime,
     /// More chunks than can be told apart.
     #[error("{0} chunks are too many")]
     TooManyChunks(u64),

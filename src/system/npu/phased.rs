@@ -127,6 +127,8 @@ pub(super) struct PhasedState {
     pub(super) setup: Arc<Setup>,
     groups: BTreeMap<CommunicatorId, (Ring, u64)>,
     sequence: u64,
+    /// The node for which each group settled on its algorithm of each collective.
+    plans: BTreeMap<(CommunicatorId, Collective), NodeId>,
     priority: i64,
     queues: Vec<Queue>,
     turns: Vec<Turns>,
@@ -149,6 +151,7 @@ impl PhasedState {
         PhasedState {
             groups: BTreeMap::new(),
             sequence: 0,
+            plans: BTreeMap::new(),
             priority: 0,
             queues: (0..levels * setup.queues as usize)
                 .map(|_| Queue::default())
@@ -202,6 +205,15 @@ impl PhasedState {
         now
     }
 
+    /// The node whose custom algorithm a node takes: groups settle on one for each collective when it
+    /// is first asked for (ASTRA-sim, `CommunicatorGroup::get_collective_plan`).
+    fn planned(&mut self, node: NodeId, request: &Request) -> NodeId {
+        match request.group {
+            0 => node,
+            group => *self.plans.entry((group, request.collective)).or_insert(node),
+        }
+    }
+
     /// Deals out the queues and trees of `chunks` chunks.
     fn deal(&mut self, phases: &mut [Phase], collective: Collective, chunks: u32) {
         let levels = self.setup.dimensions.len();
@@ -226,11 +238,12 @@ impl PhasedState {
                 *seen += 1;
             }
         }
+        for phase in phases.iter_mut() {
+            let per_chunk = trees.get(&(list * levels + phase.level as usize));
+            phase.trees.1 = per_chunk.copied().unwrap_or(0);
+        }
         for (at, per_chunk) in trees {
             self.trees[at] = self.trees[at].wrapping_add(chunks.wrapping_mul(per_chunk));
-            for phase in phases.iter_mut() {
-                phase.trees.1 = per_chunk.max(phase.trees.1);
-            }
         }
     }
 }
@@ -332,7 +345,7 @@ impl Npu {
             }
             TimerKind::Bus => {
                 let known = self.phased.bus.as_mut()?.fire(key, self.now);
-                self.after_bus();
+                self.follow_bus();
                 known.then_some(())
             }
         }
@@ -369,7 +382,8 @@ impl Npu {
         let setup = Arc::clone(&self.phased.setup);
         let custom = setup.custom.as_ref();
         let algorithm = custom.map_or(CustomAlgorithm::Native, |source| {
-            source.algorithm(node, request.collective, ring.position)
+            let planned = self.phased.planned(node, request);
+            source.algorithm(planned, request.collective, ring.place_by_rank())
         });
         let (mut phases, chunks) = match algorithm {
             CustomAlgorithm::Graph(graph) => {
@@ -379,7 +393,7 @@ impl Npu {
             CustomAlgorithm::Missing => {
                 return Err(HandleError::CustomMissing {
                     collective: request.collective,
-                    position: ring.position,
+                    position: ring.place_by_rank(),
                 });
             }
             CustomAlgorithm::Native if !COLLECTIVES.contains(&request.collective) => {
@@ -390,6 +404,9 @@ impl Npu {
                 let cut = Cut::new(request.collective, request.bytes, setup.splits, setup.npus());
                 let phases = plan::phases(&setup, request.collective, cut.chunk, &scope);
                 check(&setup, request.collective, &phases)?;
+                if phases.iter().any(|phase| phase.output() == u64::MAX) {
+                    return Err(HandleError::TooManyBytes(request.bytes));
+                }
                 (phases, cut.chunks)
             }
         };
@@ -623,7 +640,7 @@ impl Npu {
         };
         if let (Some(bus), false) = (&mut self.phased.bus, settle.fast) {
             bus.request(settle, kind.id(chunk), self.now);
-            self.after_bus();
+            self.set_bus_timers();
             return;
         }
         let delay = if settle.fast {
@@ -634,17 +651,24 @@ impl Npu {
         self.set_timer(kind, chunk, delay);
     }
 
-    /// Sets the timers that the bus wants; goes on with what it has carried.
-    fn after_bus(&mut self) {
-        let Some(bus) = &mut self.phased.bus else { return };
-        let over = std::mem::take(&mut bus.over);
-        for (timer, delay) in std::mem::take(&mut bus.timers) {
-            self.set_timer(TimerKind::Bus, timer, delay);
-        }
-        for timer in over {
+    /// Goes on with what the bus has carried, before the bus itself goes on.
+    fn follow_bus(&mut self) {
+        loop {
+            let now = self.now;
+            let over = self.phased.bus.as_mut().and_then(|bus| bus.next(now));
+            self.set_bus_timers();
+            let Some(timer) = over else { return };
             if let Some((kind, chunk)) = TimerKind::split(timer) {
                 self.settled(kind, chunk);
             }
+        }
+    }
+
+    /// Sets the timers that the bus wants.
+    fn set_bus_timers(&mut self) {
+        let Some(bus) = &mut self.phased.bus else { return };
+        for (timer, delay) in std::mem::take(&mut bus.timers) {
+            self.set_timer(TimerKind::Bus, timer, delay);
         }
     }
 

@@ -62,6 +62,7 @@ pub(super) struct Scheduled {
     schedules: Vec<Arc<dyn Schedule>>,
     layout: Arc<Layout>,
     chunks_in_flight: usize,
+    sends_in_flight: u32,
     next_chunk: u32,
     in_flight: usize,
 }
@@ -93,6 +94,7 @@ impl Npu {
             schedules: (self.source)(op, n)?,
             layout: Arc::new(Layout::new(op, n, position)),
             chunks_in_flight: op.chunks_in_flight.max(1) as usize,
+            sends_in_flight: op.sends_in_flight.max(1),
             next_chunk: 0,
             in_flight: 0,
         };
@@ -161,6 +163,7 @@ impl Npu {
                 Arc::clone(&scheduled.layout),
                 chunk,
                 position,
+                scheduled.sends_in_flight,
             );
             let key = self
                 .chunks

@@ -1,11 +1,13 @@
 //! Custom algorithms: a small graph of sends, receives and waits per position. Every step begins as soon
-//! as those that it depends on are over; nothing limits how many run at once.
+//! as those that it depends on are over; nothing limits how many run at once. Those that begin at once
+//! do so in ASTRA-sim's order ([`super::hash_set`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::hash_set::HashSet;
 use super::{Happening, Label, Move};
 use crate::system::setup::Ring;
 
@@ -69,46 +71,81 @@ pub enum GraphError {
 /// The steps of one position, by ascending number.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AlgorithmGraph {
+    ids: Vec<u64>,
     kinds: Vec<StepKind>,
     /// Steps that wait for each.
     children: Vec<Vec<u32>>,
     /// Steps that each waits for.
     parents: Vec<u32>,
+    /// Steps that wait for nothing, in the order in which they begin.
+    first: Vec<u32>,
+    /// How far the set of steps that may begin has grown by those.
+    grown: usize,
 }
 
 impl AlgorithmGraph {
-    /// The graph of some steps.
+    /// The graph of some steps, given in the order of their file.
     ///
     /// # Errors
     /// Numbers that stand twice, are missing, or depend on themselves.
-    pub fn new(mut steps: Vec<Step>) -> Result<Self, GraphError> {
-        steps.sort_by_key(|step| step.id);
-        if let Some(pair) = steps.windows(2).find(|pair| pair[0].id == pair[1].id) {
+    pub fn new(steps: Vec<Step>) -> Result<Self, GraphError> {
+        let mut sorted: Vec<&Step> = steps.iter().collect();
+        sorted.sort_by_key(|step| step.id);
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(GraphError::Repeated(pair[0].id));
         }
-        let places: BTreeMap<u64, usize> = steps.iter().enumerate().map(|(at, s)| (s.id, at)).collect();
         let mut graph = AlgorithmGraph {
-            kinds: steps.iter().map(|step| step.kind).collect(),
-            children: vec![Vec::new(); steps.len()],
+            ids: sorted.iter().map(|step| step.id).collect(),
+            kinds: sorted.iter().map(|step| step.kind).collect(),
+            children: Vec::new(),
             parents: vec![0; steps.len()],
+            first: Vec::new(),
+            grown: 0,
         };
-        for (at, step) in steps.iter().enumerate() {
-            let mut after = step.after.clone();
-            after.sort_unstable();
-            after.dedup();
-            for parent in after {
-                let missing = GraphError::Missing {
-                    step: step.id,
-                    missing: parent,
-                };
-                graph.children[*places.get(&parent).ok_or(missing)?].push(at as u32);
-                graph.parents[at] += 1;
-            }
-        }
+        graph.link(&steps)?;
         match graph.first_of_a_cycle() {
-            Some(at) => Err(GraphError::Cyclic(steps[at].id)),
+            Some(at) => Err(GraphError::Cyclic(graph.ids[at])),
             None => Ok(graph),
         }
+    }
+
+    /// Dependencies, in the order in which ASTRA-sim's feeder meets them (`dependancy_solver.cpp`).
+    fn link(&mut self, steps: &[Step]) -> Result<(), GraphError> {
+        let mut children: Vec<HashSet> = self.ids.iter().map(|_| HashSet::emptied(0)).collect();
+        let (mut known, mut met) = (HashSet::emptied(0), vec![false; steps.len()]);
+        let mut meet = |at: u32, id: u64| {
+            if !std::mem::replace(&mut met[at as usize], true) {
+                known.insert(id, at);
+            }
+        };
+        for step in steps {
+            let at = self.place(step.id, step.id)?;
+            meet(at, step.id);
+            let (mut after, mut seen) = (HashSet::emptied(0), BTreeSet::new());
+            for &parent in step.after.iter().filter(|&&parent| seen.insert(parent)) {
+                after.insert(parent, self.place(parent, step.id)?);
+            }
+            for parent in after.iter() {
+                meet(parent, self.ids[parent as usize]);
+                children[parent as usize].insert(step.id, at);
+                self.parents[at as usize] += 1;
+            }
+        }
+        let mut free = HashSet::emptied(0);
+        for at in known.iter().filter(|&at| self.parents[at as usize] == 0) {
+            free.insert(self.ids[at as usize], at);
+        }
+        self.children = children.iter().map(|set| set.iter().collect()).collect();
+        (self.first, self.grown) = (free.iter().collect(), free.size());
+        Ok(())
+    }
+
+    /// The place of a step that `step` names.
+    fn place(&self, id: u64, step: u64) -> Result<u32, GraphError> {
+        let place = self.ids.binary_search(&id);
+        place
+            .map(|place| place as u32)
+            .map_err(|_| GraphError::Missing { step, missing: id })
     }
 
     /// Bytes that this position sends, by message.
@@ -137,6 +174,8 @@ pub(in crate::system) struct GraphRun {
     graph: Arc<AlgorithmGraph>,
     ring: Ring,
     open: Vec<u32>,
+    /// Steps that may begin.
+    free: HashSet,
     left: usize,
 }
 
@@ -145,6 +184,7 @@ impl GraphRun {
         GraphRun {
             open: graph.parents.clone(),
             left: graph.kinds.len(),
+            free: HashSet::emptied(graph.grown),
             graph,
             ring,
         }
@@ -152,36 +192,42 @@ impl GraphRun {
 
     pub(super) fn on(&mut self, happening: Happening, moves: &mut Vec<Move>) {
         let mut ready = match happening {
-            Happening::Over(step) => self.finish(step),
-            Happening::Start => (0..self.open.len() as u32)
-                .filter(|&step| self.open[step as usize] == 0)
-                .collect(),
+            Happening::Over(step) => {
+                self.finish(step);
+                self.take()
+            }
+            Happening::Start => self.graph.first.clone(),
             Happening::Settled => Vec::new(),
         };
         while !ready.is_empty() {
-            ready.sort_unstable();
-            for step in std::mem::take(&mut ready) {
+            for step in ready {
                 match self.begin(step) {
                     Some(begun) => moves.push(begun),
-                    None => ready.extend(self.finish(step)),
+                    None => self.finish(step),
                 }
             }
+            ready = self.take();
         }
         if self.left == 0 {
             moves.push(Move::End);
         }
     }
 
-    /// A step is over; gives those that may begin.
-    fn finish(&mut self, step: u32) -> Vec<u32> {
+    /// A step is over; some may begin.
+    fn finish(&mut self, step: u32) {
         self.left -= 1;
-        let mut ready = Vec::new();
         for &child in &self.graph.children[step as usize] {
             self.open[child as usize] -= 1;
             if self.open[child as usize] == 0 {
-                ready.push(child);
+                self.free.insert(self.graph.ids[child as usize], child);
             }
         }
+    }
+
+    /// The steps that may begin, in order.
+    fn take(&mut self) -> Vec<u32> {
+        let ready = self.free.iter().collect();
+        self.free.clear();
         ready
     }
 

@@ -2,9 +2,11 @@
 //! receives and delays.
 //!
 //! * [`plan`]: which phases a collective has. [`packets`]: ring, direct, halving-doubling.
-//! * [`tree`]: double binary tree. [`graph`]: custom algorithms. [`own`]: genie's own ones, as such.
+//! * [`tree`]: double binary tree. [`graph`]: custom algorithms, in the order of a [`hash_set`].
+//! * [`own`]: genie's own ones, as such.
 
 pub mod graph;
+mod hash_set;
 pub(super) mod own;
 pub(super) mod packets;
 pub(super) mod plan;

@@ -108,11 +108,11 @@ impl Packets {
         let others = ring.size - 1;
         self.window = window.unwrap_or(others).clamp(1, others);
         let reduced = if ring.local {
-            others * self.window
+            others.saturating_mul(self.window)
         } else {
             self.window
         };
-        self.block = self.window + reduced;
+        self.block = self.window.saturating_add(reduced);
         match collective {
             Collective::AllReduce => self.barrier = others,
             Collective::AllToAll => self.to_send = u64::from(others),

@@ -54,7 +54,7 @@ impl ErrandError {
     /// The exit code that says so.
     pub fn exit_code(&self) -> i32 {
         match self {
-            ErrandError::Guest(GuestError::Missing { .. }) => exit::USAGE,
+            ErrandError::Guest(GuestError::Missing { .. } | GuestError::NotStarted { .. }) => exit::USAGE,
             ErrandError::Guest(GuestError::Boot { .. } | GuestError::Lost { .. }) => exit::FABRIC,
             _ => exit::INTERNAL,
         }
@@ -87,6 +87,7 @@ pub fn play(
         folder,
         writable: errand.writable.clone(),
         tools: errand.tools,
+        own: std::env::current_exe().unwrap_or_default(),
     };
     let mut size = Size::fitting();
     size.memory_mib = errand.memory_mib.unwrap_or(size.memory_mib);

@@ -2,6 +2,7 @@
 //! silently wrong, or not at all, becomes a caution.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use thiserror::Error;
 use super::job_files::{JobFiles, Shared};
 use super::parts::{Backend, Parts, Wiring};
 use super::simulation::Simulation;
-use crate::document::{Diagnostics, Parsed};
+use crate::document::{Diagnostics, MAX_BYTES, Parsed};
 use crate::network::analytical::aware::count_links;
 use crate::network::analytical::config::NetworkConfig;
 use crate::network::analytical::topology::{TooLarge, Topology};
@@ -187,8 +188,12 @@ fn jobs_of(shared: &Shared<'_>, npus: u32, cautions: &mut Vec<String>) -> Result
     jobs.jobs.into_iter().map(placed).collect()
 }
 
+/// A configuration file's text; of endless ones only so much that they are seen to be too large.
 fn text(path: &Path) -> Result<String, ModelError> {
-    fs::read_to_string(path).map_err(|error| ModelError::Read {
+    let mut text = String::new();
+    let read =
+        fs::File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text));
+    read.map(|_| text).map_err(|error| ModelError::Read {
         file: path.to_owned(),
         error,
     })

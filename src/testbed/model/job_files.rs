@@ -19,11 +19,14 @@ use crate::system::config::{
 use crate::system::setup::{CustomSource, Implementation, Pattern, Policy, Setup};
 use crate::workload::chakra;
 use crate::workload::compute::Roofline;
-use crate::workload::graph::{Doubt, Graph, Rules, Work};
+use crate::workload::graph::{Doubt, FIRST_FOUR, Graph, Rules, Work};
 use crate::workload::groups::CommGroups;
 use crate::workload::jobs::JobEntry;
 use crate::workload::memory::RemoteMemory;
 use crate::workload::npus::{NpuKind, NpuKinds};
+
+/// Nanoseconds, where a system file says nothing.
+const DEFAULT_ENDPOINT_DELAY: u64 = 10;
 
 /// What all jobs have in common.
 #[derive(Debug)]
@@ -177,6 +180,12 @@ impl JobFiles {
             CollectiveOptimization::LocalBwAware
         });
         let custom = CustomFiles::read(system, &self.per_node, self.ranks())?;
+        if custom.is_some() && splits > 1 {
+            cautions.push(
+                "a custom algorithm is carried out once; with `preferred-dataset-splits` above 1 ASTRA-sim waits for ever"
+                    .into(),
+            );
+        }
         let lists = [
             &system.all_reduce,
             &system.all_gather,
@@ -196,7 +205,9 @@ impl JobFiles {
                 SchedulingPolicy::Explicit => Policy::Explicit,
             },
             baseline: optimisation == CollectiveOptimization::Baseline,
-            endpoint_delay: (system.endpoint_delay_ns as f64 * options.injection_scale) as u64,
+            endpoint_delay: system.endpoint_delay_ns.map_or(DEFAULT_ENDPOINT_DELAY, |ns| {
+                (ns as f64 * options.injection_scale) as u64
+            }),
             local_mem_bandwidth: system.local_mem_bytes_per_s,
             rendezvous: options.rendezvous,
             bus: system.shared_bus.map(|bus| BusConfig {
@@ -304,7 +315,7 @@ impl JobFiles {
     ) -> Result<(), ModelError> {
         let options = shared.options;
         let mut doubts: BTreeMap<Doubt, u64> = BTreeMap::new();
-        let (mut gathers, mut small_groups) = (false, false);
+        let (mut gathers, mut small_groups, mut four) = (false, false, false);
         let mut previous: Option<&Arc<Graph>> = None;
         for (rank, graph) in graphs.iter().enumerate() {
             if previous.is_some_and(|previous| Arc::ptr_eq(previous, graph)) && self.groups.is_empty() {
@@ -326,6 +337,7 @@ impl JobFiles {
                     Work::Collective(work) => {
                         gathers |= work.collective == crate::system::op::Collective::AllGather;
                         small_groups |= work.group != 0;
+                        four |= work.group == 0 && work.dimensions == FIRST_FOUR;
                         self.check_group(rank as u32, graph, node.id, work.group)?;
                     }
                     _ => {}
@@ -339,7 +351,14 @@ impl JobFiles {
                     .into(),
             );
         }
-        if small_groups && self.system.endpoint_delay_ns != 10 {
+        if four && self.dimensions.len() > 4 {
+            cautions.push(
+                "only the first four dimensions take part in collectives whose `involved_dim` names no more"
+                    .into(),
+            );
+        }
+        let delay = self.system.endpoint_delay_ns.unwrap_or(DEFAULT_ENDPOINT_DELAY);
+        if small_groups && delay != DEFAULT_ENDPOINT_DELAY {
             cautions
                 .push("groups smaller than all NPUs have an endpoint delay of 10 ns, whatever is set".into());
         }

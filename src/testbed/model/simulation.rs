@@ -216,6 +216,7 @@ impl Simulation {
         }
         match self.ranks.error.take() {
             Some(error) => Err(error),
+            None if self.now() == u64::MAX => self.ranks.end_of_time().map_or(Ok(more), Err),
             None => Ok(more),
         }
     }
@@ -436,6 +437,20 @@ impl Ranks {
         self.placements[npu as usize][rank as usize]
     }
 
+    /// The first node that would end when time has come to its end.
+    fn end_of_time(&self) -> Option<RankError> {
+        self.states.iter().find_map(|state| {
+            let runs = |&(begun, ended): &(u64, u64)| begun != u64::MAX && ended == u64::MAX;
+            let node = state.node(state.times.iter().position(runs)? as u32);
+            Some(RankError {
+                who: who(&self.jobs[state.job as usize], state.npu.rank()),
+                node: node.id,
+                name: node.name.escape_debug().to_string(),
+                error: HandleError::EndOfTime,
+            })
+        })
+    }
+
     fn watch_received(&mut self, rank: Rank, token: u64, now: u64) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.wants_messages()) {
             let state = &self.states[rank as usize];
@@ -534,7 +549,7 @@ impl Ranks {
                 node.work
                 && on_gpu
             {
-                state.gpu += time;
+                state.gpu = state.gpu.wrapping_add(time);
                 if let Some(watch) = &mut self.watch {
                     watch.computes(rank, now, time);
                 }

@@ -1,7 +1,7 @@
 //! The trace files of a job, and which of them have been read before.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +9,9 @@ use std::sync::Arc;
 use super::inputs::ModelError;
 use crate::network::message::Rank;
 use crate::workload::graph::Graph;
+
+/// Longest trace that is read, bytes.
+const LONGEST: u64 = 8 << 30;
 
 /// Trace files, read one at a time into one place.
 pub(super) struct Traces<'a> {
@@ -45,6 +48,10 @@ impl<'a> Traces<'a> {
     pub(super) fn read(&mut self, rank: Rank, ranks: u32) -> Result<(), ModelError> {
         let path = self.path(rank);
         self.bytes.clear();
+        if let Some(what) = fs::metadata(&path).ok().and_then(|file| unreadable(&file)) {
+            let file = path.display().to_string();
+            return Err(ModelError::Trace { file, what });
+        }
         let read = File::open(&path).and_then(|mut file| file.read_to_end(&mut self.bytes));
         match read {
             Ok(_) => Ok(()),
@@ -55,6 +62,14 @@ impl<'a> Traces<'a> {
             Err(error) => Err(ModelError::Read { file: path, error }),
         }
     }
+}
+
+/// Why a file cannot be read as a whole, if it cannot.
+fn unreadable(file: &fs::Metadata) -> Option<String> {
+    if !file.is_file() && !file.is_dir() {
+        return Some("it is no regular file: traces are read as a whole".into());
+    }
+    (file.len() > LONGEST).then(|| format!("{} bytes are too many: at most 8 GiB are read", file.len()))
 }
 
 /// So many different traces are recognised again.

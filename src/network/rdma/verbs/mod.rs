@@ -1,7 +1,8 @@
 //! The provider over libibverbs: hardware, or the kernel's soft-RoCE.
 //!
-//! * [`sys`]: the library's calls.
+//! * [`sys`]: the library's calls. [`library`]: finding it.
 
+pub mod library;
 pub mod sys;
 
 use std::io;
@@ -42,6 +43,7 @@ pub struct Verbs {
     pairs: Vec<(u32, u32, Service)>,
     /// Queue pairs by number, sorted.
     numbers: Vec<(u32, QueuePair)>,
+    huge_pages: bool,
 }
 
 impl Verbs {
@@ -81,7 +83,13 @@ impl Verbs {
             port,
             pairs: Vec::new(),
             numbers: Vec::new(),
+            huge_pages: false,
         })
+    }
+
+    /// Registers memory in huge pages from now on.
+    pub fn use_huge_pages(&mut self, huge_pages: bool) {
+        self.huge_pages = huge_pages;
     }
 
     fn failed(&self, what: String) -> impl FnOnce(io::Error) -> ProviderError + use<> {
@@ -96,9 +104,15 @@ impl Provider for Verbs {
     }
 
     fn register(&mut self, bytes: u64, access: Access) -> Result<Memory, ProviderError> {
-        let failed = self.failed(format!("register {bytes} bytes of memory (see `ulimit -l`)"));
-        let (write, read) = (access == Access::RemoteWrite, access == Access::RemoteRead);
-        let made = self.device.register(bytes.max(1) as usize, write, read);
+        let limit = match self.huge_pages {
+            true => "in huge pages (see `sysctl vm.nr_hugepages`)",
+            false => "(see `ulimit -l`)",
+        };
+        let failed = self.failed(format!("register {bytes} bytes of memory {limit}"));
+        let access = (access == Access::RemoteWrite, access == Access::RemoteRead);
+        let made = self
+            .device
+            .register(bytes.max(1) as usize, access, self.huge_pages);
         let (id, address, local_key, remote_key) = made.map_err(failed)?;
         Ok(Memory {
             id,

@@ -7,15 +7,20 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 
+use super::library::{Library, library};
 use ib::{ibv_access_flags as access, ibv_qp_attr_mask as mask, ibv_send_flags as flags};
 use ibverbs_sys as ib;
 
 /// Completions taken by one call.
 pub const BATCH: usize = 64;
 
+/// Bytes of a huge page, as x86-64 and arm64 commonly have them.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// An opened device with a protection domain, a completion queue and its event channel.
 #[derive(Debug)]
 pub struct Device {
+    library: &'static Library,
     context: NonNull<ib::ibv_context>,
     domain: NonNull<ib::ibv_pd>,
     channel: NonNull<ib::ibv_comp_channel>,
@@ -122,13 +127,14 @@ pub struct Path {
 /// # Errors
 /// `NotFound` if libibverbs has no such device (its provider library may be missing).
 pub fn open(name: &str, completions: u32) -> io::Result<Device> {
-    let context = context(name)?;
+    let library = library().map_err(io::Error::other)?;
+    let context = context(library, name)?;
     // SAFETY: the context was just opened; every object is made of the one before and checked.
     unsafe {
-        let domain = made(ib::ibv_alloc_pd(context.as_ptr()))?;
-        let channel = made(ib::ibv_create_comp_channel(context.as_ptr()))?;
+        let domain = made((library.alloc_pd)(context.as_ptr()))?;
+        let channel = made((library.create_comp_channel)(context.as_ptr()))?;
         let entries = completions.min(i32::MAX as u32) as c_int;
-        let queue = made(ib::ibv_create_cq(
+        let queue = made((library.create_cq)(
             context.as_ptr(),
             entries,
             ptr::null_mut(),
@@ -143,6 +149,7 @@ pub fn open(name: &str, completions: u32) -> io::Result<Device> {
         );
         answer(if set < 0 { -1 } else { 0 })?;
         Ok(Device {
+            library,
             context,
             domain,
             channel,
@@ -154,20 +161,20 @@ pub fn open(name: &str, completions: u32) -> io::Result<Device> {
     }
 }
 
-fn context(name: &str) -> io::Result<NonNull<ib::ibv_context>> {
+fn context(library: &Library, name: &str) -> io::Result<NonNull<ib::ibv_context>> {
     // SAFETY: the list is valid until it is freed, ends with a null pointer, and an opened device
     // outlives it; names are C strings that belong to the device.
     unsafe {
         let mut count = 0;
-        let list = made(ib::ibv_get_device_list(&raw mut count))?.as_ptr();
+        let list = made((library.get_device_list)(&raw mut count))?.as_ptr();
         let found = (0..count as usize)
             .map(|at| *list.add(at))
-            .find(|device| CStr::from_ptr(ib::ibv_get_device_name(*device)).to_bytes() == name.as_bytes());
+            .find(|device| CStr::from_ptr((library.get_device_name)(*device)).to_bytes() == name.as_bytes());
         let opened = match found {
-            Some(device) => made(ib::ibv_open_device(device)),
+            Some(device) => made((library.open_device)(device)),
             None => Err(io::ErrorKind::NotFound.into()),
         };
-        ib::ibv_free_device_list(list);
+        (library.free_device_list)(list);
         opened
     }
 }
@@ -180,9 +187,16 @@ impl Device {
         // SAFETY: both structures are as large as the library's and only written during the calls;
         // the port's is passed as the library's older, shorter form, which is its beginning.
         unsafe {
-            answer(ib::ibv_query_device(self.context.as_ptr(), &raw mut device))?;
+            answer((self.library.query_device)(
+                self.context.as_ptr(),
+                &raw mut device,
+            ))?;
             let port_attributes = (&raw mut of_port).cast();
-            answer(ib::ibv_query_port(self.context.as_ptr(), port, port_attributes))?;
+            answer((self.library.query_port)(
+                self.context.as_ptr(),
+                port,
+                port_attributes,
+            ))?;
         }
         let number = |n: c_int| u32::try_from(n).unwrap_or(0);
         Ok(Attributes {
@@ -196,8 +210,18 @@ impl Device {
         })
     }
 
-    /// Registers fresh zeroed memory; gives its index, address, local and remote key.
-    pub fn register(&mut self, bytes: usize, write: bool, read: bool) -> io::Result<(usize, u64, u32, u32)> {
+    /// Registers fresh zeroed memory, which peers may (write, read), in huge pages if wanted; gives its index, address, local and remote key.
+    pub fn register(
+        &mut self,
+        bytes: usize,
+        remote: (bool, bool),
+        huge: bool,
+    ) -> io::Result<(usize, u64, u32, u32)> {
+        let (write, read) = remote;
+        let (bytes, huge) = match huge {
+            true => (bytes.next_multiple_of(HUGE_PAGE), libc::MAP_HUGETLB),
+            false => (bytes, 0),
+        };
         let mut wanted = access::IBV_ACCESS_LOCAL_WRITE;
         if write {
             wanted |= access::IBV_ACCESS_REMOTE_WRITE;
@@ -207,7 +231,7 @@ impl Device {
         }
         // SAFETY: an anonymous mapping of its own, which lives until it has been deregistered.
         let (memory, registration) = unsafe {
-            let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+            let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | huge;
             let mapped = libc::mmap(
                 ptr::null_mut(),
                 bytes,
@@ -219,7 +243,7 @@ impl Device {
             if mapped == libc::MAP_FAILED {
                 return Err(io::Error::last_os_error());
             }
-            let registered = made(ib::ibv_reg_mr(
+            let registered = made((self.library.reg_mr)(
                 self.domain.as_ptr(),
                 mapped,
                 bytes,
@@ -299,7 +323,12 @@ impl Device {
         };
         // SAFETY: domain and completion queue live as long as the device; the attributes are only
         // read and written during the call.
-        let pair = unsafe { made(ib::ibv_create_qp(self.domain.as_ptr(), &raw mut attributes))? };
+        let pair = unsafe {
+            made((self.library.create_qp)(
+                self.domain.as_ptr(),
+                &raw mut attributes,
+            ))?
+        };
         self.pairs.push(pair);
         let remote = access::IBV_ACCESS_REMOTE_WRITE | access::IBV_ACCESS_REMOTE_READ;
         let allowed = if reliable {
@@ -373,7 +402,9 @@ impl Device {
 
     fn modify(&mut self, pair: usize, mut attributes: ib::ibv_qp_attr, which: mask) -> io::Result<()> {
         // SAFETY: the queue pair lives as long as the device; the mask says which fields are set.
-        answer(unsafe { ib::ibv_modify_qp(self.pairs[pair].as_ptr(), &raw mut attributes, which.0 as c_int) })
+        answer(unsafe {
+            (self.library.modify_qp)(self.pairs[pair].as_ptr(), &raw mut attributes, which.0 as c_int)
+        })
     }
 
     /// Posts a receive.
@@ -465,11 +496,11 @@ impl Device {
         let (mut queue, mut context) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: the channel does not block; it only has events of the one completion queue.
         unsafe {
-            while ib::ibv_get_cq_event(self.channel.as_ptr(), &raw mut queue, &raw mut context) == 0 {
+            while (self.library.get_cq_event)(self.channel.as_ptr(), &raw mut queue, &raw mut context) == 0 {
                 self.events += 1;
             }
             if self.events >= 1 << 16 {
-                ib::ibv_ack_cq_events(self.queue.as_ptr(), std::mem::take(&mut self.events));
+                (self.library.ack_cq_events)(self.queue.as_ptr(), std::mem::take(&mut self.events));
             }
         }
     }
@@ -486,17 +517,17 @@ impl Drop for Device {
         // SAFETY: everything was made by the functions above and is given back once, users first.
         unsafe {
             for pair in &self.pairs {
-                ib::ibv_destroy_qp(pair.as_ptr());
+                (self.library.destroy_qp)(pair.as_ptr());
             }
-            ib::ibv_ack_cq_events(self.queue.as_ptr(), self.events);
-            ib::ibv_destroy_cq(self.queue.as_ptr());
-            ib::ibv_destroy_comp_channel(self.channel.as_ptr());
+            (self.library.ack_cq_events)(self.queue.as_ptr(), self.events);
+            (self.library.destroy_cq)(self.queue.as_ptr());
+            (self.library.destroy_comp_channel)(self.channel.as_ptr());
             for region in &self.regions {
-                ib::ibv_dereg_mr(region.registration.as_ptr());
+                (self.library.dereg_mr)(region.registration.as_ptr());
                 libc::munmap(region.memory.as_ptr().cast(), region.bytes);
             }
-            ib::ibv_dealloc_pd(self.domain.as_ptr());
-            ib::ibv_close_device(self.context.as_ptr());
+            (self.library.dealloc_pd)(self.domain.as_ptr());
+            (self.library.close_device)(self.context.as_ptr());
         }
     }
 }

@@ -88,6 +88,9 @@ pub struct Responder {
     config: Config,
     destination: u32,
     expected: Sequence,
+    /// The last packet of a send or write that was taken: what acknowledges name. Never a read's: its responses are
+    /// its acknowledge, and rxe takes a bare one of that number for the end of a read whose response was lost.
+    taken_upto: Sequence,
     messages: u32,
     /// A refusal is out; packets after it are no news.
     refused: bool,
@@ -103,10 +106,12 @@ impl Responder {
     /// A side that answers to the peer's queue pair `destination`, whose first packet is numbered
     /// `first_psn`.
     pub fn new(config: Config, destination: u32, first_psn: u32) -> Self {
+        let first = psn::first(first_psn);
         Self {
             config,
             destination,
-            expected: psn::first(first_psn),
+            expected: first,
+            taken_upto: first - 1,
             messages: 0,
             refused: false,
             current: None,
@@ -213,9 +218,9 @@ impl Responder {
         });
     }
 
-    /// All before the packet that is expected next has been taken.
+    /// All up to the last packet of a send or write has been taken.
     fn acknowledge(&mut self) {
-        let sequence = self.expected - 1;
+        let sequence = self.taken_upto;
         if let Some(Reply::Acknowledge {
             sequence: last,
             syndrome: Syndrome::Ack(_),
@@ -297,6 +302,7 @@ impl Responder {
         if first && operation == Operation::Send {
             self.receives.pop_front();
         }
+        self.taken_upto = self.expected;
         self.expected += 1;
         self.current = (!last).then_some(current);
         if last {

@@ -419,6 +419,37 @@ fn a_lost_packet_is_asked_for_once_and_the_sender_goes_back_to_it() {
     assert_eq!(link.ends[1].bytes(&link.ends[1].target, 0, 256 * 40), want);
 }
 
+/// rxe takes a bare acknowledge of a read's number for its end, although no response has come: what it has of the
+/// read is then whatever was there before.
+#[test]
+fn a_repeated_send_is_never_acknowledged_with_the_number_of_a_read() {
+    let mut link = Link::new(&config(1024));
+    let payload = link.ends[0].chunk(0, 100);
+    link.ends[0].post(0, Verb::Send { immediate: None }, payload);
+    let (payload, remote) = (link.ends[0].chunk(200, 13), link.readable(1, 11));
+    link.ends[0].post(1, Verb::Read { remote }, payload);
+    link.ends[1].receive(1000, 100);
+    let requests: Vec<Vec<u8>> = std::iter::from_fn(|| {
+        let end = &mut link.ends[0];
+        end.queue.poll_transmit(0).map(|segment| end.encode(&segment))
+    })
+    .collect();
+    let number = |wire: &[u8]| Packet::read(wire).unwrap().bth.psn;
+    assert_eq!(requests.len(), 2);
+    let end = &mut link.ends[1];
+    // Send and read arrive, their answers are lost, and the send comes once more.
+    for wire in [&requests[0], &requests[1], &requests[0]] {
+        while end.queue.poll_transmit(0).is_some() {}
+        end.queue
+            .handle(&Packet::read(wire).unwrap(), false, 0, &mut end.memory);
+    }
+    let answer = end.queue.poll_transmit(0).unwrap();
+    let answer = end.encode(&answer);
+    assert_eq!(Packet::read(&answer).unwrap().bth.opcode, Opcode::Acknowledge);
+    assert_eq!(number(&answer), number(&requests[0]));
+    assert_ne!(number(&answer), number(&requests[1]));
+}
+
 #[test]
 fn a_lost_last_acknowledge_costs_a_timeout_and_nothing_twice() {
     let mut link = Link::new(&config(1024));
