@@ -116,6 +116,7 @@ fn testbed() -> Testbed {
             slots: 4,
         },
         rdma: Default::default(),
+        roce: Default::default(),
     }
 }
 
@@ -132,6 +133,7 @@ pub fn op(collective: Collective, algorithm: Algorithm, bytes: u64, link_bytes: 
             root: 0,
             chunk_bytes: 0,
             chunks_in_flight: 1,
+            sends_in_flight: 2,
             matrix: None,
         },
         warmup: 2,

@@ -124,8 +124,7 @@ impl Crossbar {
     }
 
     fn lit(&mut self, a: usize, b: usize) -> Vec<Request> {
-        self.joined.insert(a, b);
-        self.joined.insert(b, a);
+        self.joined.extend([(a, b), (b, a)]);
         let ports = [self.ports[&a], self.ports[&b]];
         let mut requests = self.passage(ports);
         requests.extend(ports.map(|port| link::set_up(port, "a port", true)));
