@@ -2,6 +2,8 @@
 //! replays on a loaded machine of 65,536; `-- decisions` only the latter. `-- trace FILE` replays a trace of the public
 //! RFold simulator and counts jobs per CPU second, for `benches/placement/peer.py`.
 
+#![allow(clippy::print_stdout)] // a table of times is what this program is for
+
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};

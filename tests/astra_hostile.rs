@@ -169,6 +169,9 @@ fn write(random: &mut Random, folder: &Path) -> Options {
     let memory =
         format!("{{\"memory-type\": \"{kind}\", \"remote-mem-latency\": 5, \"remote-mem-bw\": {bandwidth}}}");
     Options {
+        jobs: None,
+        npus: None,
+        symmetry: true,
         workload: folder.join("t"),
         system: put("system.json", system(random).as_bytes()),
         network: put("network.yml", network.as_bytes()),

@@ -434,9 +434,8 @@ fn everything_can_be_told_from_what_it_stands_on() {
         }
     }
     for (text, ground, least) in pairs {
-        for theme in 0..2 {
-            let of = |name: &str| luminance(colours[name][theme]) + 0.05;
-            let (a, b) = (of(&text), of(&ground));
+        for (ink, paper) in std::iter::zip(colours[text.as_str()], colours[ground.as_str()]) {
+            let (a, b) = (luminance(*ink) + 0.05, luminance(*paper) + 0.05);
             let contrast = a.max(b) / a.min(b);
             assert!(
                 contrast >= least,
