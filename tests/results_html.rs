@@ -435,7 +435,7 @@ fn everything_can_be_told_from_what_it_stands_on() {
     }
     for (text, ground, least) in pairs {
         for (ink, paper) in std::iter::zip(colours[text.as_str()], colours[ground.as_str()]) {
-            let (a, b) = (luminance(*ink) + 0.05, luminance(*paper) + 0.05);
+            let (a, b) = (luminance(ink) + 0.05, luminance(paper) + 0.05);
             let contrast = a.max(b) / a.min(b);
             assert!(
                 contrast >= least,
