@@ -212,11 +212,9 @@ fn traffic_is_dark_for_the_settle_time_and_little_more() {
             dark.iter().all(|dark| *dark >= SETTLE),
             "{dialect}: shorter than mirrors take: {dark:?}"
         );
-        // Polatis TL1 makes one circuit with each command and is answered when it has settled (docs/ocs.md).
-        let in_turn = if dialect == Dialect::Tl1Polatis { 2 } else { 1 };
-        let (best, most) = (dark.iter().min().unwrap(), in_turn * SETTLE);
+        let best = dark.iter().min().unwrap();
         assert!(
-            *best <= most + Duration::from_millis(20),
+            *best <= SETTLE + Duration::from_millis(20),
             "{dialect}: settle time {SETTLE:?}, dark {dark:?}"
         );
         apply(&mut *switch, &duplex(1, 3), &[]);

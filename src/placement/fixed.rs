@@ -62,10 +62,9 @@ impl<'s, 'm> Rows<'s, 'm> {
             let map = wanted.fold.map();
             let mut found = places.map(|start| nodes(machine, start, dims, turn, &map));
             let lit = |nodes: &Vec<u32>| {
-                let circuits = circuits(machine, wanted.links, nodes);
-                let alive =
-                    |c: &CrossConnect| machine.alive(c.switch, c.north) && machine.alive(c.switch, c.south);
-                circuits.iter().all(alive)
+                // The first dark one decides: on a damaged machine most places have one.
+                circuits(machine, wanted.links, nodes)
+                    .all(|c| machine.alive(c.switch, c.north) && machine.alive(c.switch, c.south))
             };
             let nodes = match wanted.ports && machine.has_dead_ports() {
                 true => found.find(lit),
@@ -132,16 +131,20 @@ fn nodes(machine: &Machine, start: Dims, dims: Dims, turn: [usize; 3], map: &[u3
 }
 
 /// The standing circuits over which a job's links go, if its nodes are neighbours.
-pub fn circuits(machine: &Machine, links: &Grid, nodes: &[u32]) -> Vec<CrossConnect> {
+pub fn circuits<'a>(
+    machine: &'a Machine,
+    links: &'a Grid,
+    nodes: &'a [u32],
+) -> impl Iterator<Item = CrossConnect> + 'a {
     let torus = machine.torus();
-    let ahead = |from: Dims, to: Dims| {
+    let ahead = move |from: Dims, to: Dims| {
         (0..3).find(|axis| {
             let mut next = from;
             next[*axis] = (from[*axis] + 1) % torus[*axis];
             next == to
         })
     };
-    let circuit = |(a, b): (u32, u32)| {
+    let circuit = move |(a, b): (u32, u32)| {
         let (a, b) = (nodes[a as usize], nodes[b as usize]);
         let (from, to) = (machine.place_of(a), machine.place_of(b));
         let (axis, from, to, low, high) = match ahead(from, to) {
@@ -154,5 +157,5 @@ pub fn circuits(machine: &Machine, links: &Grid, nodes: &[u32]) -> Vec<CrossConn
         let local = to.map(|x| x % machine.side);
         crosses.then(|| machine.ports().join(axis, local, low, high))
     };
-    links.links().filter_map(circuit).collect()
+    links.links().filter_map(circuit)
 }

@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use genie_drivers::ocs::{Circuit, Dialect, Size};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::sys::time::TimeSpec;
 
 use super::core::{Core, Settle};
 use super::grammar::{self, World};
@@ -225,7 +226,6 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 fn serve(mut stream: TcpStream, shared: &Shared, number: u32) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(TICK))?;
     stream.set_write_timeout(Some(WRITING))?;
     let mut grammar = grammar::new(shared.options.dialect, number);
     if shared.options.trouble.garbage_banner {
@@ -233,21 +233,29 @@ fn serve(mut stream: TcpStream, shared: &Shared, number: u32) -> io::Result<()> 
     }
     stream.write_all(&grammar.greeting())?;
     let (mut buffer, mut part) = (Vec::new(), [0; 16 << 10]);
+    let mut replies: Vec<Reply> = Vec::new();
     while !shared.stopped() {
-        match stream.read(&mut part) {
-            Ok(0) => return Ok(()),
-            Ok(count) => buffer.extend_from_slice(&part[..count]),
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-                ) => {}
-            Err(e) => return Err(e),
-        }
-        while let Some((request, length)) = grammar.take(&buffer).map_err(io::Error::other)? {
-            buffer.drain(..length);
-            if !carry_out(&mut *grammar, &request, &mut stream, shared)? {
+        while let Some(next) = due(&replies, shared.now()) {
+            if !replies.remove(next).send(&mut stream)? {
                 return Ok(());
+            }
+        }
+        let mut more = true;
+        while more && (replies.is_empty() || grammar.overlaps()) {
+            let taken = grammar.take(&buffer).map_err(io::Error::other)?;
+            more = taken.is_some();
+            if let Some((request, length)) = taken {
+                buffer.drain(..length);
+                replies.push(carry_out(&mut *grammar, &request, shared));
+            }
+        }
+        let now = shared.now();
+        let first = replies.iter().map(|reply| reply.at).min();
+        let wait = first.map_or(TICK, |at| at.saturating_sub(now).min(TICK));
+        if readable(&stream, wait) {
+            match stream.read(&mut part)? {
+                0 => return Ok(()),
+                count => buffer.extend_from_slice(&part[..count]),
             }
         }
         if buffer.len() > MOST_BYTES {
@@ -257,46 +265,66 @@ fn serve(mut stream: TcpStream, shared: &Shared, number: u32) -> io::Result<()> 
     Ok(())
 }
 
-/// Carries one request out; `false`: the session is over.
-fn carry_out(
-    grammar: &mut dyn grammar::Grammar,
-    request: &[u8],
-    stream: &mut TcpStream,
-    shared: &Shared,
-) -> io::Result<bool> {
+/// Waits until there is something to read, but not longer; a broken stream counts as readable.
+fn readable(stream: &TcpStream, wait: Duration) -> bool {
+    let mut ends = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
+    // A signal: it is looked again.
+    ppoll(&mut ends, Some(TimeSpec::from_duration(wait)), None).is_ok_and(|ready| ready > 0)
+}
+
+/// The reply that is due, the earliest first.
+fn due(replies: &[Reply], now: Duration) -> Option<usize> {
+    let due = replies.iter().enumerate().filter(|(_, reply)| reply.at <= now);
+    due.min_by_key(|(_, reply)| reply.at).map(|(index, _)| index)
+}
+
+/// What a request is answered, and when.
+struct Reply {
+    bytes: Vec<u8>,
+    at: Duration,
+    fate: Fate,
+    close: bool,
+}
+
+impl Reply {
+    /// Sends it; `false`: the session is over.
+    fn send(self, stream: &mut TcpStream) -> io::Result<bool> {
+        match self.fate {
+            Fate::Sent => stream.write_all(&self.bytes)?,
+            Fate::Dropped => {}
+            Fate::Lost => return Ok(false),
+        }
+        Ok(!self.close)
+    }
+}
+
+/// Carries one request out.
+fn carry_out(grammar: &mut dyn grammar::Grammar, request: &[u8], shared: &Shared) -> Reply {
     let trouble = &shared.options.trouble;
-    let (answer, fate) = {
-        let mut state = shared.lock();
-        let State { core, luck, .. } = &mut *state;
-        let now = shared.now();
-        let mut world = World {
-            core,
-            luck,
-            trouble,
-            now,
-        };
-        let answer = grammar.answer(request, &mut world);
-        let fate = if answer.bytes.is_empty() {
-            Fate::Sent
-        } else {
-            luck.answer(trouble)
-        };
-        state.tell(now);
-        (answer, fate)
+    let mut state = shared.lock();
+    let State { core, luck, .. } = &mut *state;
+    let now = shared.now();
+    let mut world = World {
+        core,
+        luck,
+        trouble,
+        now,
     };
+    let answer = grammar.answer(request, &mut world);
+    let silent = answer.bytes.is_empty();
+    let fate = if silent { Fate::Sent } else { luck.answer(trouble) };
+    state.tell(now);
+    drop(state);
     shared.changed.notify_all();
-    let at = if answer.bytes.is_empty() {
+    let at = if silent {
         answer.at
     } else {
         answer.at.max(shared.now()) + trouble.slow_reply
     };
-    while !shared.stopped() && shared.now() < at {
-        thread::sleep((at - shared.now().min(at)).min(TICK));
+    Reply {
+        bytes: answer.bytes,
+        at,
+        fate,
+        close: answer.close,
     }
-    match fate {
-        Fate::Sent => stream.write_all(&answer.bytes)?,
-        Fate::Dropped => {}
-        Fate::Lost => return Ok(false),
-    }
-    Ok(!answer.close)
 }

@@ -13,6 +13,8 @@ use crate::ocs::switch::{Settling, Switch};
 pub struct Tl1Polatis {
     tl1: Tl1,
     size: Option<Size>,
+    /// It refused something that was said before the last answer had come: it may not like that.
+    one_by_one: bool,
 }
 
 impl Tl1Polatis {
@@ -20,6 +22,7 @@ impl Tl1Polatis {
         Self {
             tl1: Tl1::new(endpoint),
             size: None,
+            one_by_one: false,
         }
     }
 
@@ -101,9 +104,18 @@ impl Switch for Tl1Polatis {
 
     fn connect(&mut self, circuits: &[Circuit]) -> Result<(), OcsError> {
         let size = self.known_size()?;
-        for circuit in circuits {
+        // A command makes one circuit, and its answer may wait for the mirrors: said all at once, they move
+        // together.
+        let command = |circuit: &Circuit| {
             let (a, b) = polatis::numbers(size, *circuit);
-            self.tl1.say(&format!("ENT-PATCH::{a},{b}:{{}}:;"))?;
+            format!("ENT-PATCH::{a},{b}:{{}}:;")
+        };
+        let commands: Vec<String> = circuits.iter().map(command).collect();
+        let together = if self.one_by_one { 1 } else { commands.len().max(1) };
+        for some in commands.chunks(together) {
+            let done = self.tl1.say_all(some);
+            self.one_by_one |= matches!(done, Err(OcsError::Refused { .. }));
+            done?;
         }
         Ok(())
     }

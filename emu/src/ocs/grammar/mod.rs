@@ -37,6 +37,11 @@ pub trait Grammar: Send {
 
     /// Carries a request out.
     fn answer(&mut self, request: &[u8], world: &mut World<'_>) -> Answer;
+
+    /// Whether the next request is looked at while an answer still waits for mirrors.
+    fn overlaps(&self) -> bool {
+        false
+    }
 }
 
 /// What is sent, and when.

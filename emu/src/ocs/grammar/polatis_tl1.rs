@@ -29,6 +29,11 @@ impl Grammar for PolatisTl1 {
             Err(deny) => Answer::now(denied("GENIE", &command.tag, deny)),
         }
     }
+
+    /// Tags tell the answers apart.
+    fn overlaps(&self) -> bool {
+        true
+    }
 }
 
 fn refused(refusal: Refusal) -> Deny {
