@@ -159,8 +159,8 @@ fn sections(text: &str) -> BTreeMap<String, String> {
     sections
 }
 
-/// Plays without end in the background; looks at it by `rdma`; then sets a host's link down. Once more, with a link that
-/// stays up and carries nothing.
+/// Plays without end in the background; looks at it by `rdma`; then sets a host's link down. Once more, with a
+/// link that stays up and carries nothing.
 const WITNESS: &str = r#"
 genie=$1 file=$2 results=$3
 for tool in rdma tc ip; do command -v $tool >/dev/null || { echo "== missing"; echo $tool; exit; }; done
