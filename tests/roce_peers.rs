@@ -697,7 +697,13 @@ fn rxe_takes_and_sends_ten_thousand_messages() {
         ..settings(loss, 3)
     };
     let endpoint = Endpoint::open(own, settings).unwrap();
-    let party = Party::meet(endpoint, TcpStream::connect(peer).unwrap(), 1024, ECT0);
+    // It begins to listen beside us.
+    let mut control = None;
+    run_support::eventually(Duration::from_secs(10), || {
+        control = TcpStream::connect(peer).ok();
+        control.is_some()
+    });
+    let party = Party::meet(endpoint, control.expect("the peer listens"), 1024, ECT0);
     let outcome = party.exchange(messages, SEEDS);
     println!(
         "endpoint: sent {}, received {}, wrong {}, {:.1} s",
