@@ -93,8 +93,8 @@ pub enum Event {
         /// Its device.
         device: DeviceUse,
     },
-    /// What a driver found of a piece of equipment outside this machine (a switch, an optical circuit switch) that the run
-    /// uses. Of the same name the last one stands in the run's environment.
+    /// What a driver found of a piece of equipment outside this machine (a switch, an optical circuit switch)
+    /// that the run uses. Of the same name the last one stands in the run's environment.
     EquipmentSeen {
         /// What it is called in the scenario or topology.
         name: String,

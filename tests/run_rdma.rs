@@ -57,11 +57,16 @@ warmup = 0
     file
 }
 
-/// The manifest of the only run of a folder.
-fn manifest(results: &Path) -> Value {
+/// The only run of a folder.
+fn only_run(results: &Path) -> PathBuf {
     let mut runs = fs::read_dir(results).expect("results").flatten();
     let run = runs.find(|entry| entry.path().join("manifest.json").exists());
-    let text = fs::read_to_string(run.expect("one run").path().join("manifest.json"));
+    run.expect("one run").path()
+}
+
+/// Its manifest.
+fn manifest(results: &Path) -> Value {
+    let text = fs::read_to_string(only_run(results).join("manifest.json"));
     serde_json::from_str(&text.expect("a manifest")).expect("JSON")
 }
 
@@ -76,16 +81,10 @@ fn real_data_crosses_lossy_links_by_verbs_and_what_is_sent_again_is_counted() {
     let run = Genie::new().arg("run").arg(file).arg("--json").results(&results);
     let report = run.deadline(PATIENCE).end().expect(0).json();
     assert_eq!(report["status"], "completed");
-    let mut runs = fs::read_dir(&results).expect("results").flatten();
-    let run = runs
-        .find(|entry| entry.path().join("manifest.json").exists())
-        .expect("one run")
-        .path();
+    let run = only_run(&results);
     // Some 3,000 packets with their acknowledges, each over two lossy links.
     let ranks = table(&run, "ranks.csv");
-    let again = |rank: &std::collections::BTreeMap<String, String>| {
-        rank["retransmits"].parse::<u64>().expect("a count")
-    };
+    let again = |rank: &BTreeMap<String, String>| rank["retransmits"].parse::<u64>().expect("a count");
     assert!(ranks.iter().map(again).sum::<u64>() > 0, "{ranks:?}");
     let mut links = table(&run, "links.csv");
     links.retain(|row| row["op"].is_empty());
@@ -159,8 +158,8 @@ fn sections(text: &str) -> BTreeMap<String, String> {
     sections
 }
 
-/// Plays without end in the background; looks at it by `rdma`; then sets a host's link down. Once more, with a link that
-/// stays up and carries nothing.
+/// Plays without end in the background; looks at it by `rdma`; then sets a host's link down. Once more, with a
+/// link that stays up and carries nothing.
 const WITNESS: &str = r#"
 genie=$1 file=$2 results=$3
 for tool in rdma tc ip; do command -v $tool >/dev/null || { echo "== missing"; echo $tool; exit; }; done

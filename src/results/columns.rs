@@ -166,7 +166,12 @@ pub const RANKS: &[Column] = &[
     ("sent_bytes", "integer", "B", "payload sent"),
     ("received_bytes", "integer", "B", "payload received"),
     ("messages", "integer", "", "messages sent"),
-    ("retransmits", "integer", "", "TCP segments sent again"),
+    (
+        "retransmits",
+        "integer",
+        "",
+        "TCP segments, or requests of verbs, sent again",
+    ),
     ("timers", "integer", "", "timers fired"),
     (
         "timer_late_p99_us",

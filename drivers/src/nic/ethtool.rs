@@ -116,7 +116,8 @@ pub(super) fn details(interface: &str) -> Vec<(String, String)> {
                     word.to_string()
                 }
             };
-            details.extend(named.map(|(name, word)| ((*name).to_owned(), value(word))));
+            let told = named.map(|(name, word)| ((*name).to_owned(), value(word)));
+            details.extend(told.filter(|(_, value)| !value.is_empty()));
         }
     }
     details

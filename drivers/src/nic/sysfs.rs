@@ -128,11 +128,14 @@ fn processors(folder: &Path, interrupts: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// Of the device, or of the one that it sits on: virtio's interrupts are its PCI device's.
+/// Of the device, or of the one that it sits on: virtio's interrupts are its PCI device's. What a PCI device sits on is
+/// a bridge with interrupts of its own.
 fn numbers_of_interrupts(folder: &Path) -> Vec<u32> {
-    let device = fs::canonicalize(folder.join("device")).unwrap_or_default();
-    let own = [Some(device.as_path()), device.parent()];
-    let listed = own
+    let Ok(device) = fs::canonicalize(folder.join("device")) else {
+        return Vec::new();
+    };
+    let below = device.parent().filter(|_| !device.join("config").exists());
+    let listed = [Some(device.as_path()), below]
         .into_iter()
         .flatten()
         .find_map(|device| fs::read_dir(device.join("msi_irqs")).ok());
@@ -193,6 +196,23 @@ mod tests {
         assert_eq!(nics[0].details["irq_processors"], "24:0 131:2-3");
         assert!(!nics[0].details.contains_key("rps_cpus"), "none are chosen");
         assert_eq!((nics[1].speed_bps, nics[1].hardware), (None, false));
+    }
+
+    #[test]
+    fn interrupts_of_the_device_below_are_a_cards_own_but_those_of_a_bridge_are_not() {
+        let root = std::env::temp_dir().join(format!("genie-sysfs-bridge-{}", std::process::id()));
+        let card = root.join("bridge/card");
+        fs::create_dir_all(root.join("bridge/msi_irqs")).unwrap();
+        fs::write(root.join("bridge/msi_irqs/24"), "msi\n").unwrap();
+        fs::create_dir_all(&card).unwrap();
+        fs::create_dir_all(root.join("ens1")).unwrap();
+        symlink(&card, root.join("ens1/device")).unwrap();
+        let virtio = numbers_of_interrupts(&root.join("ens1"));
+        fs::write(card.join("config"), [0; 64]).unwrap();
+        let pci = numbers_of_interrupts(&root.join("ens1"));
+        let nothing = numbers_of_interrupts(&root.join("veth0"));
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!((virtio, pci, nothing), (vec![24], vec![], vec![]));
     }
 
     #[test]

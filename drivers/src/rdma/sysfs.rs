@@ -19,8 +19,9 @@ pub fn list() -> Vec<Device> {
 /// The device of this name, if there is one. Much less is read than for all of them: a port can have hundreds of GIDs.
 pub fn named(name: &str) -> Option<Device> {
     let class = Path::new(ROOT);
-    let folder = class.join("infiniband").join(name);
-    folder.is_dir().then(|| device(class, &folder, name.to_owned()))
+    let folder = class.join("infiniband");
+    let known = names(&folder).iter().any(|known| known == name);
+    known.then(|| device(class, &folder.join(name), name.to_owned()))
 }
 
 /// All devices, of another `/sys/class`.

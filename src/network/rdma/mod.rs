@@ -2,7 +2,8 @@
 //!
 //! * [`opening`], [`transport`]: what a rank's loop uses.
 //! * [`connection`]: everything between two ranks. [`landing`], [`departure`]: its two directions, without I/O.
-//! * [`queue`]: a send queue. [`pace`]: its rate. [`frame`]: the bytes on the wire. [`failure`], [`counters`]: what went wrong, what was counted.
+//! * [`queue`]: a send queue. [`pace`]: the rate of a connection. [`frame`]: the bytes on the wire.
+//! * [`failure`], [`counters`]: what went wrong, what was counted.
 //! * [`provider`]: what the transport asks of whatever executes verbs. [`device`]: which device serves a rank.
 //! * `verbs` (feature `rdma`): the provider over libibverbs.
 

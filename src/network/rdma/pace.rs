@@ -1,5 +1,5 @@
-//! The largest rate of a connection: a piece leaves when those before it would have left a wire of that rate (the virtual
-//! scheduling algorithm of ITU-T I.371). Knows no clock.
+//! The largest rate of a connection: a piece leaves when those before it would have left a wire of that rate
+//! (the virtual scheduling algorithm of ITU-T I.371). Knows no clock.
 
 use std::time::Duration;
 

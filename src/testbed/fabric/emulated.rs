@@ -275,9 +275,11 @@ fn pairs(plan: &Plan) -> Vec<(usize, usize, Way)> {
         }
     }
     let first = |hosts: Vec<usize>| {
-        let from = *hosts.first()?;
-        let mut others = hosts.into_iter().skip(1);
-        others.find_map(|to| Some((from, to, way(plan, from, to)?)))
+        let joined = |(number, &from): (usize, &usize)| {
+            let mut others = hosts[number + 1..].iter();
+            others.find_map(|&to| Some((from, to, way(plan, from, to)?)))
+        };
+        hosts.iter().enumerate().find_map(joined)
     };
     by_rate.into_values().filter_map(first).collect()
 }

@@ -3,7 +3,8 @@
 //!
 //! * [`inputs`]: ASTRA-sim's files, read and put together; `job_files`: those of a job, `traces` among
 //!   them. [`custom`]: algorithms from files.
-//! * [`parts`]: network and jobs. [`simulation`]: the ranks and their loop. [`symmetry`]: when one of them stands for all. [`memory`]: remote memory that they share.
+//! * [`parts`]: network and jobs. [`simulation`]: the ranks and their loop. [`symmetry`]: when one of them
+//!   stands for all. [`memory`]: remote memory that they share.
 //! * [`insight`]: what each operation and NPU spent its time on.
 //! * [`outcome`]: what came of it: when each rank finished, or what it waits for.
 

@@ -1,7 +1,7 @@
 //! When a rank's messages were posted and done: those of a row's first measured iterations, and so many at
 //! most. While nothing is kept a message costs a look at a flag.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::event::{MessageSeen, RankMessages};
 use crate::scenario::plan::TransportKind;
@@ -20,7 +20,7 @@ pub struct Messages {
     iteration: Option<u32>,
     /// Messages of the row that were kept.
     kept: u32,
-    open: HashMap<MessageId, MessageSeen>,
+    open: BTreeMap<MessageId, MessageSeen>,
     ended: RankMessages,
 }
 
@@ -37,7 +37,7 @@ impl Messages {
             origin_ns: assignment.origin_ns,
             iteration: None,
             kept: 0,
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             ended: RankMessages::default(),
         }
     }
@@ -70,7 +70,8 @@ impl Messages {
     pub fn end_row(&mut self) {
         self.iteration = None;
         self.kept = 0;
-        self.ended.seen.extend(self.open.drain().map(|(_, seen)| seen));
+        let open = std::mem::take(&mut self.open);
+        self.ended.seen.extend(open.into_values());
     }
 
     /// Messages that have come to an end since the last time, if any.
@@ -117,7 +118,7 @@ mod tests {
             origin_ns: 0,
             iteration: None,
             kept: 0,
-            open: HashMap::new(),
+            open: BTreeMap::new(),
             ended: RankMessages::default(),
         }
     }

@@ -210,7 +210,8 @@ impl Device {
         })
     }
 
-    /// Registers fresh zeroed memory, which peers may (write, read), in huge pages if wanted; gives its index, address, local and remote key.
+    /// Registers fresh zeroed memory, which peers may (write, read), in huge pages if wanted; gives its index,
+    /// address, local and remote key.
     pub fn register(
         &mut self,
         bytes: usize,

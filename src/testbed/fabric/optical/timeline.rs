@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::reconfigure::Moment;
 use super::{Optics, lock};
+use crate::event::Reconfiguration;
 use crate::scenario::plan::optical::Wiring;
 use crate::testbed::stages::Notice;
 
@@ -49,6 +50,24 @@ enum Haste {
     Never,
 }
 
+/// What the controller hears a timeline by. It waits for each change, so a panic is told as well.
+struct Voice(mpsc::UnboundedSender<Notice>);
+
+impl Voice {
+    /// Whether somebody hears it still.
+    fn say(&self, made: Result<Box<Reconfiguration>, String>) -> bool {
+        self.0.send(Notice::Reconfigured(made)).is_ok()
+    }
+}
+
+impl Drop for Voice {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.say(Err("the thread that changes circuits panicked".into()));
+        }
+    }
+}
+
 impl Timeline {
     /// Begins to make the changes. `moment` says the step and its first operation.
     pub fn start(
@@ -66,6 +85,7 @@ impl Timeline {
         });
         let own = shared.clone();
         let work = move || {
+            let voice = Voice(notices);
             let begun = Instant::now();
             for due in changes {
                 if own.wait(begun + due.after) == Haste::Never {
@@ -83,7 +103,7 @@ impl Timeline {
                     Box::new(made)
                 });
                 let failed = made.is_err();
-                if notices.send(Notice::Reconfigured(made)).is_err() || failed {
+                if !voice.say(made) || failed {
                     return;
                 }
             }
