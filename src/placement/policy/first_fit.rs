@@ -46,7 +46,7 @@ pub fn first_of(
         folds.iter().find_map(|fold| rows.find(&wanted(fold)))
     };
     if let Some(nodes) = find(true) {
-        let circuits = fixed::circuits(state.machine, links, &nodes);
+        let circuits = fixed::circuits(state.machine, links, &nodes).collect();
         return Ok(Placement { nodes, circuits });
     }
     let dark = state.machine.has_dead_ports() && find(false).is_some();
