@@ -15,8 +15,8 @@ use super::probe::{Stamped, receive};
 use super::{Fabric, FabricError};
 use crate::namespace::enter;
 
-/// Where packets are sent to. Not a port that ranks listen on.
-const PORT: u16 = 50_863;
+/// Where packets are sent to. Below the ports that ranks are given or choose, as that of probes.
+const PORT: u16 = 20_863;
 const TTL: u32 = 64;
 /// Packets from one host to the other.
 const PACKETS: u64 = 5;
