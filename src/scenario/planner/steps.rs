@@ -129,9 +129,7 @@ impl Planner<'_> {
         let (seen, wiring) = self.wire(circuits);
         let first_op = played.ops.len();
         for (place, ring) in section.ring.iter().enumerate() {
-            let jobs = running
-                .iter()
-                .filter(|placed| ring.job.as_ref().is_none_or(|job| placed.name == *job));
+            let jobs = running.iter().filter(|placed| placed.rings_by(ring));
             let rings: Vec<Collective> = jobs.flat_map(|placed| placed.rings(ring)).collect();
             let sections = Sections {
                 collective: &rings,
