@@ -226,13 +226,11 @@ impl Planner<'_> {
             findings.wrong(&format!("{path}.change"), format!("more than {MOST} changes"));
             return Vec::new();
         }
-        let deadline = self.base.loaded.scenario.testbed.deadline;
-        let slowest = self
-            .switches
-            .iter()
-            .map(|switch| switch.settle)
-            .max()
-            .unwrap_or(Duration(0));
+        let scenario = &self.base.loaded.scenario;
+        let deadline = scenario.testbed.deadline;
+        // Real time, as the deadline is.
+        let settle = |switch: &Switch| (switch.settle.0 + switch.jitter.0) as f64 * scenario.time.dilation;
+        let slowest = Duration(self.switches.iter().map(settle).fold(0.0, f64::max) as u64);
         let mut last = Duration(0);
         let mut changes = Vec::new();
         for (number, change) in section.change.iter().enumerate() {
