@@ -9,6 +9,7 @@ pub mod reconfigure;
 pub mod timeline;
 
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{NeighbourFound, NeighboursFound};
@@ -27,7 +28,7 @@ pub struct Optics {
     /// The circuits that stand, as far as is known.
     standing: Mutex<Vec<Joint>>,
     /// How many changes there were.
-    changes: Mutex<usize>,
+    changes: AtomicUsize,
     slowest_bps: Option<u64>,
     dilation: f64,
 }
@@ -67,7 +68,7 @@ impl Optics {
             plan: optical.clone(),
             fabric: fabric.clone(),
             standing: Mutex::new(Vec::new()),
-            changes: Mutex::new(0),
+            changes: AtomicUsize::new(0),
             slowest_bps: fabric.spec().links.iter().filter_map(|link| link.rate_bps).min(),
             dilation: plan.dilation,
             names,

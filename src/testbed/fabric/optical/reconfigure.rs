@@ -3,6 +3,7 @@
 //! end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,22 +65,17 @@ impl Optics {
             .map_err(|e| e.to_string())?;
         let changed = self.program(wiring);
         lock(&self.standing).clone_from(&wiring.circuits);
-        let changed = changed?;
+        let mut changed = changed?;
         let heard = probe.map(|probe| self.listen(probe, &ends));
         if let Some(failure) = self.benches.iter().find_map(Bench::failure) {
             return Err(failure);
         }
-        let number = {
-            let mut changes = lock(&self.changes);
-            *changes += 1;
-            *changes - 1
-        };
+        let number = self.changes.fetch_add(1, Ordering::Relaxed);
         let flashes: Vec<Flash> = self.benches.iter().flat_map(Bench::flashes).collect();
         let links = ends.iter().enumerate();
         let links: Vec<LinkDark> = links
             .map(|(end, moved)| self.dark(end, moved, heard.as_ref(), &flashes))
             .collect();
-        let mut changed = changed;
         for switch in &mut changed {
             let own = || links.iter().filter(|link| link.ocs == switch.ocs);
             let longest = |times: Vec<f64>| times.into_iter().reduce(f64::max);
