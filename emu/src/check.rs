@@ -61,9 +61,9 @@ fn check_names(spec: &FabricSpec) -> Result<(), SpecError> {
 
 fn check_link(spec: &FabricSpec, link: &LinkSpec) -> Result<(), SpecError> {
     let name = &link.name;
-    // 8 kbit/s is a frame of 1500 B each 1.5 s; less is certainly a slip of units.
-    require(link.rate_bps.is_none_or(|rate| rate >= 8000), || {
-        format!("link {name} is slower than 8 kbit/s")
+    // 1 kbit/s is a frame of 1500 B each 12 s; less is certainly a slip of units. Scenarios have the same limit.
+    require(link.rate_bps.is_none_or(|rate| rate >= 1000), || {
+        format!("link {name} is slower than 1 kbit/s")
     })?;
     require((0.0..=1.0).contains(&link.loss), || {
         format!("link {name} loses a share of {}", link.loss)

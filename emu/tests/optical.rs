@@ -146,6 +146,7 @@ fn frames_go_where_circuits_lead_in_every_way_that_the_kernel_has() {
     }
     let lab = Lab::up(&spec(&run_id()));
     let fabric = &lab.fabric;
+    let mut watch = fabric.watch().unwrap();
     let mut ways = 0;
     for way in Way::ALL {
         let Ok(mut crossbar) = fabric.crossbar_by(OCS, way) else {
@@ -168,6 +169,11 @@ fn frames_go_where_circuits_lead_in_every_way_that_the_kernel_has() {
         }
         crossbar.change(&[1], &[]).unwrap();
         assert_eq!(fabric.hops(&[(2, 1)]).unwrap()[0].hops, None, "{way:?}: dark");
+        let outage = watch.wait(Duration::from_millis(200)).unwrap();
+        assert!(
+            outage.is_none(),
+            "{way:?}: nobody has taken a link away: {outage:?}"
+        );
     }
     assert!(ways > 0, "no way at all");
     lab.down();

@@ -12,7 +12,7 @@ use crate::scenario::plan::{FabricKind, Link, Node, NodeKind, OpPlan, Plan, Trac
 use crate::scenario::units::Bytes;
 use crate::scenario::{self, planner};
 
-/// Hosts, links or steps of which all are shown; of more, a summary.
+/// Hosts, links or operations of which all are shown; of more, a summary.
 const SHOWN: usize = 24;
 
 /// Arguments of `genie plan`.
@@ -59,7 +59,7 @@ pub fn json(plan: &Plan) -> String {
     serde_json::to_string_pretty(&value).expect("a value is plain JSON")
 }
 
-/// One line: ranks, hosts, steps, duration.
+/// One line: ranks, hosts, operations, duration.
 pub fn headline(plan: &Plan) -> String {
     let on = match plan.testbed.fabric {
         FabricKind::Host => "this machine".to_owned(),
@@ -74,7 +74,7 @@ pub fn headline(plan: &Plan) -> String {
     let ranks = count(plan.ranks.len(), "rank");
     format!(
         "{ranks} on {on}, {}, about {seconds:.0} s{dilated}",
-        count(plan.ops.len(), "step")
+        count(plan.ops.len(), "operation")
     )
 }
 
@@ -95,7 +95,7 @@ pub fn text(plan: &Plan) -> String {
     }
     out += &communicators(plan);
     out += &circuits::text(plan);
-    out += &section("steps, expected times without software", &step_table(plan));
+    out += &section("operations, expected times without software", &op_table(plan));
     out += &traces(plan);
     for caution in &plan.cautions {
         out += &format!("\ncaution: {caution}\n");
@@ -319,7 +319,7 @@ fn traces(plan: &Plan) -> String {
         .collect()
 }
 
-fn step_table(plan: &Plan) -> Table {
+fn op_table(plan: &Plan) -> Table {
     let header = [
         "#",
         "op",
@@ -336,7 +336,7 @@ fn step_table(plan: &Plan) -> Table {
     let total = plan.ops.len();
     let shown = 4 * SHOWN;
     for (number, op) in plan.ops.iter().enumerate().take(shown) {
-        table.add_row(step(plan, number, op));
+        table.add_row(op_row(plan, number, op));
     }
     if total > shown {
         table.add_row(["".to_owned(), format!("... {} more", total - shown)]);
@@ -344,7 +344,7 @@ fn step_table(plan: &Plan) -> Table {
     table
 }
 
-fn step(plan: &Plan, number: usize, op: &OpPlan) -> [String; 10] {
+fn op_row(plan: &Plan, number: usize, op: &OpPlan) -> [String; 10] {
     let expected = &op.expected;
     let busiest = expected.busiest.map_or("-".into(), |(link, direction)| {
         let link = &plan.network.links[link];

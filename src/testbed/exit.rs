@@ -10,7 +10,7 @@ pub const USAGE: i32 = 2;
 pub const RANK_LOST: i32 = 3;
 /// No progress within the deadline: a rank was stopped, or a message never came.
 pub const DEADLINE: i32 = 4;
-/// The fabric could not be brought up, or changed during the run (a link was deleted).
+/// The fabric could not be brought up, changed during the run (a link was deleted), or its circuits could not be.
 pub const FABRIC: i32 = 5;
 /// `verify = true` found wrong data.
 pub const WRONG_DATA: i32 = 6;
@@ -34,8 +34,8 @@ Exit codes:
   1    internal error, or the machine refused something that should work
   2    bad input, or a missing capability or permission: nothing was started
   3    a rank was killed, crashed, or lost a peer: results are partial
-  4    no progress within testbed.deadline (a stopped rank, a message that never came)
-  5    the fabric could not be brought up, or a link vanished during the run
+  4    no progress within testbed.deadline (a stopped rank, a message that never came), or not ready in time
+  5    the fabric could not be brought up, a link vanished, or circuits could not be changed
   6    verify = true found wrong data
   7    gate: a figure is worse than its baseline allows (diff --exit-code: proven to be worse)
   8    gate: figures of the baseline are missing in the run

@@ -195,10 +195,11 @@ impl Hold {
 }
 
 impl Step {
-    /// Adds a later step: what was made and taken since the beginning.
+    /// Adds a later step: what was made and taken since the beginning. What was there at first stays among what
+    /// was taken even when it is made again, because that may have failed.
     fn add(&mut self, later: Step) {
         for circuit in later.made {
-            if !self.taken.remove(&circuit) {
+            if !self.taken.contains(&circuit) {
                 self.made.insert(circuit);
             }
         }
@@ -331,4 +332,24 @@ fn now_s() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1A-1B was there. It is taken away for 1A-2B, then made again; whether that was done is not known.
+    #[test]
+    fn what_was_there_is_put_back_whatever_became_of_making_it_again() {
+        let (old, new) = (Circuit::new(1, 1), Circuit::new(1, 2));
+        let mut steps = Step::default();
+        for (made, taken) in [(new, old), (old, new)] {
+            steps.add(Step {
+                made: [made].into(),
+                taken: [taken].into(),
+            });
+        }
+        assert_eq!(steps.made, [new].into());
+        assert_eq!(steps.taken, [old].into());
+    }
 }

@@ -1,4 +1,4 @@
-//! Optical circuit switches: drivers for six dialects behind one trait.
+//! Optical circuit switches: drivers for seven dialects behind one trait.
 //!
 //! * [`model`]: ports and circuits in neutral words. [`endpoint`]: which switch. [`switch`]: the trait.
 //! * [`dialect`]: the drivers. [`codec`]: their languages without I/O. [`wire`]: streams with deadlines.

@@ -15,8 +15,8 @@ use super::probe::{Stamped, receive};
 use super::{Fabric, FabricError};
 use crate::namespace::enter;
 
-/// Where packets are sent to. Not a port that ranks listen on.
-const PORT: u16 = 50_863;
+/// Where packets are sent to. Below the ports that ranks are given or choose, as that of probes.
+const PORT: u16 = 20_863;
 const TTL: u32 = 64;
 /// Packets from one host to the other.
 const PACKETS: u64 = 5;
@@ -52,8 +52,11 @@ impl Fabric {
             opened.unwrap_or_else(|_| Err(io::Error::other("the opening thread panicked")));
         let sockets = opened.map_err(FabricError::Probe)?;
         let of = |node: usize| &sockets[nodes.binary_search(&node).unwrap_or(0)];
-        let one = |&(from, to): &(usize, usize)| between(&of(from).0, of(to));
-        Ok(pairs.iter().map(one).collect())
+        // Every packet of a measurement has a number of its own: one that comes late is nobody else's.
+        let one = |(place, &(from, to)): (usize, &(usize, usize))| {
+            between(&of(from).0, of(to), place as u64 * PACKETS)
+        };
+        Ok(pairs.iter().enumerate().map(one).collect())
     }
 }
 
@@ -67,9 +70,9 @@ fn socket(address: Ipv4Addr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn between(from: &UdpSocket, (to, address): &(UdpSocket, Ipv4Addr)) -> Hops {
+fn between(from: &UdpSocket, (to, address): &(UdpSocket, Ipv4Addr), first: u64) -> Hops {
     let (mut hops, mut times) = (None, Vec::new());
-    for number in 0..PACKETS {
+    for number in first..first + PACKETS {
         let sent = SystemTime::now();
         if from
             .send_to(&number.to_be_bytes(), SocketAddrV4::new(*address, PORT))
@@ -78,7 +81,7 @@ fn between(from: &UdpSocket, (to, address): &(UdpSocket, Ipv4Addr)) -> Hops {
             continue;
         }
         let Some(arrived) = arrival(to, number) else {
-            match hops.is_none() && number + 1 >= MISSED {
+            match hops.is_none() && number + 1 >= first + MISSED {
                 true => break,
                 false => continue,
             }

@@ -17,8 +17,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::{Fabric, FabricError};
 use crate::namespace::enter;
 
-/// Where probes are sent to. Not a port that ranks listen on.
-const PORT: u16 = 50_862;
+/// Where probes are sent to. Below the ports that ranks are given or choose (from 32768 on, RoCE v2 from 49152).
+const PORT: u16 = 20_862;
 const MAGIC: [u8; 8] = *b"genie-pr";
 /// Magic, number of the sending end, sequence number.
 const LENGTH: usize = 8 + 4 + 8;

@@ -38,11 +38,6 @@ impl Fabric {
         Ok(())
     }
 
-    /// The routes that all nodes have now.
-    pub fn routes(&self) -> Vec<Vec<RouteSpec>> {
-        self.current_routes().clone()
-    }
-
     /// Waits until the links are up at every end that is not an optical switch's; gives those that are not
     /// after `patience`.
     pub fn wait_up(&self, links: &[usize], patience: Duration) -> Result<Vec<usize>, FabricError> {

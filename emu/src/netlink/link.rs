@@ -131,6 +131,10 @@ fn status(kind: u16, body: &[u8]) -> Option<LinkStatus> {
     if kind != RTM_NEWLINK && kind != RTM_DELLINK {
         return None;
     }
+    // Bridges tell of their ports in messages of their own family: a port that leaves one is not deleted.
+    if *body.first()? != libc::AF_UNSPEC as u8 {
+        return None;
+    }
     let attributes = body.get(IFINFOMSG_LEN..)?;
     let name = attribute(attributes, IFLA_IFNAME).unwrap_or_default();
     let stats = attribute(attributes, IFLA_STATS64).unwrap_or_default();

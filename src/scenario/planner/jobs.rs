@@ -95,17 +95,34 @@ pub fn place(
             running.extend(placer.place(&format!("{path}.job[{place}]"), job, findings));
         }
         for (place, ring) in step.ring.iter().enumerate() {
-            if let Some(name) = ring
-                .job
-                .as_ref()
-                .filter(|name| running.iter().all(|placed| placed.name != **name))
-            {
-                no_job(&format!("{path}.ring[{place}].job"), name, &running, findings);
-            }
+            check_ring(&format!("{path}.ring[{place}]"), ring, &running, findings);
         }
         placer.jobs.running.push(running.clone());
     }
     (findings.wrong.len() == before).then_some(placer.jobs)
+}
+
+/// Ring traffic of nobody, or of a job that is too large for it.
+fn check_ring(path: &str, ring: &Ring, running: &[Placed], findings: &mut Findings<'_>) {
+    let nobody = !running.iter().any(|placed| placed.rings_by(ring));
+    match &ring.job {
+        Some(name) if nobody => no_job(&format!("{path}.job"), name, running, findings),
+        // A job that found no place was said already.
+        None if nobody && findings.wrong.is_empty() => {
+            let wrong = findings.wrong(path, "ring traffic, and no job runs");
+            wrong.help.push("jobs begin with `[[step.job]]`".into());
+        }
+        _ => {}
+    }
+    let large = |placed: &&Placed| placed.rings_by(ring) && placed.ranks.len() > MOST_RANKS;
+    for job in running.iter().filter(large) {
+        let message = format!(
+            "ring traffic of job `{}` with {} ranks; {MOST_RANKS} at most",
+            job.name,
+            job.ranks.len()
+        );
+        findings.wrong(path, message);
+    }
 }
 
 fn no_job(path: &str, name: &str, running: &[Placed], findings: &mut Findings<'_>) {
@@ -253,12 +270,17 @@ impl Placed {
         all.filter(|neighbours| !neighbours.pairs.is_empty()).collect()
     }
 
+    /// Whether it takes part in this ring traffic.
+    pub fn rings_by(&self, ring: &Ring) -> bool {
+        ring.job.as_ref().is_none_or(|job| self.name == *job)
+    }
+
     /// Ring traffic along each dimension, as sections that the planner of collectives takes.
     pub fn rings(&self, ring: &Ring) -> Vec<Collective> {
         let n = self.ranks.len();
         let along = |axis: usize| {
             let pairs = self.pairs(axis);
-            if pairs.is_empty() || n > MOST_RANKS {
+            if pairs.is_empty() {
                 return None;
             }
             let mut matrix = vec![vec![Bytes(0); n]; n];

@@ -53,8 +53,7 @@ pub fn build(loaded: &Loaded) -> Result<Plan, Diagnostics> {
 fn resolve(loaded: &Loaded, findings: &mut Findings<'_>) -> Option<Plan> {
     let scenario = &loaded.scenario;
     testbed::check(scenario, findings);
-    let wired = network::wire(scenario, findings);
-    let wired = wired?;
+    let wired = network::wire(scenario, findings)?;
     let ranks = ranks::place(scenario, &wired, findings)?;
     let mut communicators = ranks::communicators(scenario, ranks.len() as u32, findings)?;
     let jobs = jobs::place(scenario, &ranks, &communicators, findings)?;

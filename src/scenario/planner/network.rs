@@ -82,7 +82,7 @@ impl Wired {
         all
     }
 
-    /// Whether any link ends at an optical switch.
+    /// Whether there is an optical switch.
     pub fn is_optical(&self) -> bool {
         self.graph.nodes.iter().any(|node| node.kind == Kind::Ocs)
     }

@@ -45,7 +45,7 @@ impl Default for RdmaOptions {
 pub fn check(scenario: &Scenario, findings: &mut Findings<'_>) {
     let rdma = &scenario.rdma;
     if scenario.testbed.transport == TransportKind::Tcp && (!rdma.is_default() || findings.written("rdma")) {
-        let help = "`[rdma]` needs transport = \"rdma\" in `[testbed]`";
+        let help = "`[rdma]` needs transport = \"rdma\" or \"roce-user\" in `[testbed]`";
         findings.unwanted("rdma", "`[rdma]` is not used by transport `tcp`", help);
     }
     if scenario.testbed.transport == TransportKind::Rdma {

@@ -128,24 +128,27 @@ impl Planner<'_> {
         };
         let (seen, wiring) = self.wire(circuits);
         let first_op = played.ops.len();
-        for (place, ring) in section.ring.iter().enumerate() {
-            let jobs = running
-                .iter()
-                .filter(|placed| ring.job.as_ref().is_none_or(|job| placed.name == *job));
-            let rings: Vec<Collective> = jobs.flat_map(|placed| placed.rings(ring)).collect();
-            let sections = Sections {
-                collective: &rings,
+        let mut rings: Vec<Vec<Collective>> = Vec::new();
+        for ring in &section.ring {
+            let jobs = running.iter().filter(|placed| placed.rings_by(ring));
+            rings.push(jobs.flat_map(|placed| placed.rings(ring)).collect());
+        }
+        let mut all: Vec<Sections<'_>> = Vec::new();
+        for (place, rings) in rings.iter().enumerate() {
+            all.push(Sections {
+                collective: rings,
                 trace: &[],
                 path: format!("{path}.ring[{place}]"),
-            };
-            self.base.play(&sections, &seen, played, findings);
+            });
         }
-        let sections = Sections {
+        all.push(Sections {
             collective: &section.collective,
             trace: &section.trace,
             path: path.clone(),
-        };
-        self.base.play(&sections, &seen, played, findings);
+        });
+        for sections in &all {
+            self.base.play(sections, &seen, played, findings);
+        }
         let mut changes = self.changes(&path, section, findings);
         if !changes.is_empty() {
             let used = self.used(&played.ops[first_op..]);
@@ -154,7 +157,7 @@ impl Planner<'_> {
                 self.keep(&used, before, &mut change.wiring.routes);
                 before = &change.wiring.routes;
             }
-            self.check_afterwards(&sections, &changes, findings);
+            self.check_afterwards(&all, &changes, findings);
             // Which links carry how much depends on when the change comes: nothing is expected.
             for op in &mut played.ops[first_op..] {
                 op.expected.seconds = None;
@@ -230,10 +233,9 @@ impl Planner<'_> {
         }
         let scenario = &self.base.loaded.scenario;
         let deadline = scenario.testbed.deadline;
-        // Real, as the deadline is.
+        // Real time, as the deadline is.
         let settle = |switch: &Switch| (switch.settle.0 + switch.jitter.0) as f64 * scenario.time.dilation;
-        let slowest = self.switches.iter().map(settle).fold(0.0, f64::max);
-        let slowest = Duration(slowest as u64);
+        let slowest = Duration(self.switches.iter().map(settle).fold(0.0, f64::max) as u64);
         let mut last = Duration(0);
         let mut changes = Vec::new();
         for (number, change) in section.change.iter().enumerate() {
@@ -295,11 +297,13 @@ impl Planner<'_> {
     }
 
     /// What is played must have its paths after the last change as well, or it would never end.
-    fn check_afterwards(&self, sections: &Sections<'_>, changes: &[Change], findings: &mut Findings<'_>) {
+    fn check_afterwards(&self, all: &[Sections<'_>], changes: &[Change], findings: &mut Findings<'_>) {
         let Some(last) = changes.last().filter(|_| findings.wrong.is_empty()) else {
             return;
         };
         let (seen, _) = self.wire(last.wiring.circuits.clone());
-        self.base.play(sections, &seen, &mut Played::default(), findings);
+        for sections in all {
+            self.base.play(sections, &seen, &mut Played::default(), findings);
+        }
     }
 }

@@ -11,7 +11,7 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Largest payload of a frame that anybody may send unless told otherwise; nobody is.
 const MOST_PAYLOAD: usize = 16 << 10;
-/// Most streams at once, and longest header block.
+/// Most streams at once, and most bytes of headers: of a block, and of a message after decoding.
 const MOST_STREAMS: usize = 64;
 const MOST_HEADERS: usize = 64 << 10;
 /// What may be sent on a new stream and connection until settings say otherwise.
@@ -355,8 +355,14 @@ impl Connection {
             return Ok(None);
         };
         stream.body.extend_from_slice(payload);
-        if stream.body.len() > MOST_BYTES {
-            return Err(wrong("a message that does not end"));
+        if self
+            .streams
+            .values()
+            .map(|stream| stream.body.len())
+            .sum::<usize>()
+            > MOST_BYTES
+        {
+            return Err(wrong("messages that do not end"));
         }
         if end {
             return Ok(self.message(frame.stream));
@@ -390,6 +396,10 @@ impl Connection {
             ..Stream::default()
         });
         stream.headers.extend(headers);
+        let length = |(name, value): &Header| name.len() + value.len() + 32;
+        if stream.headers.iter().map(length).sum::<usize>() > MOST_HEADERS {
+            return Err(wrong("headers that do not end"));
+        }
         Ok(if end { self.message(number) } else { None })
     }
 
@@ -516,6 +526,40 @@ mod tests {
         assert!(refused(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]));
         assert!(refused(HEADERS, PADDED, 1, &[9, 0]));
         assert!(refused(GOAWAY, 0, 0, &[0; 5]));
+    }
+
+    /// Headers may come again and again, and bodies on many streams at once: what is kept of them is bounded.
+    #[test]
+    fn what_does_not_end_is_refused() {
+        let refused = |kind, payload: &[u8]| {
+            let mut server = Connection::server();
+            let begin = Frame {
+                kind: HEADERS,
+                flags: END_HEADERS,
+                stream: 0,
+                payload: hpack::encode(&[]),
+            };
+            for stream in 1..=64 {
+                server
+                    .handle(Frame {
+                        stream,
+                        ..begin.clone()
+                    })
+                    .unwrap();
+            }
+            (0..1000).any(|number| {
+                let frame = Frame {
+                    kind,
+                    flags: END_HEADERS,
+                    stream: 1 + number % 64,
+                    payload: payload.to_vec(),
+                };
+                server.handle(frame).is_err()
+            })
+        };
+        assert!(refused(DATA, &[0; MOST_PAYLOAD]));
+        let header = ("x".to_owned(), "y".repeat(MOST_PAYLOAD / 2));
+        assert!(refused(HEADERS, &hpack::encode(&[header])));
     }
 
     #[test]

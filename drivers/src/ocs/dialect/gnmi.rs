@@ -2,7 +2,7 @@
 //! into one JSON patch (and saves).
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
@@ -44,7 +44,7 @@ impl Gnmi {
         let headers = gnmi::call(method, &endpoint.authority(), &endpoint.user, &endpoint.password);
         let patience = endpoint.answer + endpoint.settle;
         let stream = self.connection.request(&headers, &gnmi::pack(request));
-        let (headers, body) = self.answer(method, stream, Instant::now() + patience)?;
+        let (headers, body) = self.answer(method, stream, patience)?;
         let malformed = |e: crate::ocs::codec::Malformed| OcsError::malformed(method, e.0);
         match gnmi::status(&headers).map_err(malformed)? {
             (gnmi::OK, _) => gnmi::unpack(&body).map(Some).map_err(malformed),
@@ -65,10 +65,18 @@ impl Gnmi {
         &mut self,
         method: &str,
         stream: u32,
-        deadline: Instant,
+        patience: Duration,
     ) -> Result<(Vec<Header>, Vec<u8>), OcsError> {
+        let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
+            // A switch that only ever says something else would be heard for ever.
+            if left.is_zero() {
+                return Err(OcsError::Timeout {
+                    request: method.into(),
+                    ms: patience.as_millis() as u64,
+                });
+            }
             let out = self.connection.take();
             let read = |bytes: &[u8], _: bool| http2::frame(bytes);
             let frame = self.session.ask_within(method, &out, left, read)?;

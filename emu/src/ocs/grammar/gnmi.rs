@@ -1,4 +1,4 @@
-//! SONiC-OCS over gNMI: Get of tables, rows and fields of its databases, Set as one JSON patch. Capabilities are told,
+//! SONiC-OCS over gNMI: Get of tables, rows and fields of its databases, Set as one JSON patch. Capabilities and
 //! subscriptions are not there.
 
 use genie_drivers::ocs::codec::gnmi::{

@@ -1,6 +1,7 @@
 //! Reconfigurations beside the controller, each on its time: between steps at once, and while operations are
 //! played when the plan says. The controller hears of each by a notice.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -97,7 +98,10 @@ impl Timeline {
                     ..moment.clone()
                 };
                 let resent = optics.retransmits();
-                let made = optics.reconfigure(&due.wiring, &moment, started);
+                // Whoever waits for the notice must have one.
+                let change = AssertUnwindSafe(|| optics.reconfigure(&due.wiring, &moment, started));
+                let panicked = |_| Err("the thread that changes circuits panicked".to_owned());
+                let made = catch_unwind(change).unwrap_or_else(panicked);
                 let made = made.map(|mut made| {
                     made.retransmits = resent; // a counter until the controller makes a number of it
                     Box::new(made)
