@@ -1,6 +1,6 @@
 //! The files of one job, read and put together: what each rank executes, and how its machine works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -269,7 +269,7 @@ impl JobFiles {
     fn graphs(&self, shared: &Shared<'_>, cautions: &mut Vec<String>) -> Result<Vec<Arc<Graph>>, ModelError> {
         let kinds = shared.kinds.kinds.iter();
         let rules: Vec<Rules> = kinds.map(|kind| self.rules(shared.options, kind)).collect();
-        let mut unknown = BTreeMap::new();
+        let mut unknown: BTreeSet<String> = BTreeSet::new();
         let mut known = KnownTraces::default();
         let (mut traces, ranks) = (Traces::new(&self.workload), self.ranks());
         let mut graphs = Vec::with_capacity(ranks as usize);
@@ -283,9 +283,7 @@ impl JobFiles {
             }
             let file = traces.name(rank);
             let trace = chakra::read(traces.bytes(), &file)?;
-            for (name, count) in trace.unknown_attributes() {
-                *unknown.entry(name).or_insert(0) += count;
-            }
+            unknown.extend(trace.unknown_attributes().into_keys());
             let graph = Graph::new(rank, trace.nodes, &rules[kind]).map_err(|error| ModelError::Trace {
                 file,
                 what: error.to_string(),
@@ -297,7 +295,7 @@ impl JobFiles {
             graphs.push(graph);
         }
         if !unknown.is_empty() {
-            let names: Vec<String> = unknown.keys().take(8).map(|name| format!("`{name}`")).collect();
+            let names: Vec<String> = unknown.iter().take(8).map(|name| format!("`{name}`")).collect();
             cautions.push(format!(
                 "attributes that nothing is done with: {}",
                 names.join(", ")
