@@ -205,9 +205,7 @@ impl JobFiles {
                 SchedulingPolicy::Explicit => Policy::Explicit,
             },
             baseline: optimisation == CollectiveOptimization::Baseline,
-            endpoint_delay: system.endpoint_delay_ns.map_or(DEFAULT_ENDPOINT_DELAY, |ns| {
-                (ns as f64 * options.injection_scale) as u64
-            }),
+            endpoint_delay: self.endpoint_delay(options),
             local_mem_bandwidth: system.local_mem_bytes_per_s,
             rendezvous: options.rendezvous,
             bus: system.shared_bus.map(|bus| BusConfig {
@@ -218,6 +216,14 @@ impl JobFiles {
                 reduction_delay: system.local_reduction_delay_ns,
             }),
         })
+    }
+
+    /// Nanoseconds; the default is not scaled, as in ASTRA-sim.
+    fn endpoint_delay(&self, options: &Options) -> u64 {
+        let scaled = |ns: u64| (ns as f64 * options.injection_scale) as u64;
+        self.system
+            .endpoint_delay_ns
+            .map_or(DEFAULT_ENDPOINT_DELAY, scaled)
     }
 
     /// Whether the lists of implementations fit the network.
@@ -355,8 +361,7 @@ impl JobFiles {
                     .into(),
             );
         }
-        let delay = self.system.endpoint_delay_ns.unwrap_or(DEFAULT_ENDPOINT_DELAY);
-        if small_groups && delay != DEFAULT_ENDPOINT_DELAY {
+        if small_groups && self.endpoint_delay(options) != DEFAULT_ENDPOINT_DELAY {
             cautions
                 .push("groups smaller than all NPUs have an endpoint delay of 10 ns, whatever is set".into());
         }
