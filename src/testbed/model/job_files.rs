@@ -322,10 +322,12 @@ impl JobFiles {
         let (mut gathers, mut small_groups, mut four) = (false, false, false);
         let mut previous: Option<&Arc<Graph>> = None;
         for (rank, graph) in graphs.iter().enumerate() {
-            if previous.is_some_and(|previous| Arc::ptr_eq(previous, graph)) && self.groups.is_empty() {
+            let again = previous.is_some_and(|previous| Arc::ptr_eq(previous, graph));
+            if again && self.groups.is_empty() && graph.groups.is_empty() {
                 continue;
             }
             previous = Some(graph);
+            let mut groups = BTreeSet::new();
             for (&doubt, &node) in &graph.doubts {
                 doubts.entry(doubt).or_insert(node);
             }
@@ -342,7 +344,9 @@ impl JobFiles {
                         gathers |= work.collective == crate::system::op::Collective::AllGather;
                         small_groups |= work.group != 0;
                         four |= work.group == 0 && work.dimensions == FIRST_FOUR;
-                        self.check_group(rank as u32, graph, node.id, work.group)?;
+                        if groups.insert(work.group) {
+                            self.check_group(rank as u32, graph, node.id, work.group)?;
+                        }
                     }
                     _ => {}
                 }
