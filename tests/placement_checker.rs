@@ -72,6 +72,7 @@ fn what_policies_place_is_right_and_every_mutant_of_it_wrong() {
 #[test]
 fn no_circuit_can_be_missing_or_go_elsewhere() {
     let machine = machine(&Failures::default());
+    let mut seen = 0;
     for kind in [Kind::FirstFit, Kind::Folding, Kind::Reconfiguration, Kind::Rfold] {
         for shape in [
             "104x1x1", "8x12x1", "6x10x14", "4x4x8T", "4x8x8T", "8x8x16T", "8x16x16T", "16x16x4",
@@ -79,6 +80,7 @@ fn no_circuit_can_be_missing_or_go_elsewhere() {
             let Ok((shape, right)) = place(&machine, kind, shape) else {
                 continue;
             };
+            seen += right.circuits.len().min(1);
             let verdict_of = |placement: &Placement| verdict(&machine, kind, shape, placement);
             for n in (0..right.circuits.len()).step_by(right.circuits.len() / 12 + 1) {
                 let mut missing = right.clone();
@@ -110,6 +112,7 @@ fn no_circuit_can_be_missing_or_go_elsewhere() {
             }
         }
     }
+    assert!(seen > 10, "only {seen} had circuits");
 }
 
 /// Mean distance and diameter, walked over nothing but inner links of cubes and the circuits of a placement.

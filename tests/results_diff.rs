@@ -339,6 +339,8 @@ fn repetitions_are_selected_together_or_one_by_one() {
     assert_eq!(select("latest~1#3"), a[2..]);
     assert_eq!(select(a[0].to_str().unwrap()), a[..1], "a path is itself");
     assert!(store.select(&"latest~2".parse().unwrap()).is_err());
+    let most = format!("latest~{}", usize::MAX);
+    assert!(store.select(&most.parse().unwrap()).is_err(), "{most}");
     assert!(store.select(&"latest#3".parse().unwrap()).is_err());
 }
 

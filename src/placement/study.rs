@@ -209,9 +209,8 @@ pub fn outlook(study: &Study) -> Result<Outlook, MachineError> {
         let seeds = (0..traces.by_seed.len()).map(|seed| traces.offered(seed, load, study.torus));
         (load, seeds.sum::<f64>() / traces.by_seed.len().max(1) as f64)
     };
-    let columns = study.entries.len() + if public { PUBLIC.len() } else { 0 };
     Ok(Outlook {
-        replays: columns * study.loads.len() * study.seeds.1 as usize,
+        replays: columns(study, public) * study.loads.len() * study.seeds.1 as usize,
         jobs: jobs as u64,
         left_out: traces.left_out,
         mean_nodes: mean(&|job| job.shape.size() as f64),
@@ -234,6 +233,11 @@ const PUBLIC: [Kind; 2] = [Kind::Reconfiguration, Kind::Rfold];
 /// Side of the cubes on which the public rule is counted.
 const PUBLIC_SIDE: u32 = 4;
 
+/// Replays of a seed under a load: the study's own, and those by the public rules where the machine has such cubes.
+fn columns(study: &Study, public: bool) -> usize {
+    study.entries.len() + if public { PUBLIC.len() } else { 0 }
+}
+
 /// Plays it all.
 pub fn run(study: &Study, threads: usize) -> Result<Report, MachineError> {
     let machine = |side| Machine::new(study.torus, side, &study.failures);
@@ -244,7 +248,7 @@ pub fn run(study: &Study, threads: usize) -> Result<Report, MachineError> {
         .collect::<Result<_, _>>()?;
     let public = machine(PUBLIC_SIDE).ok();
     let traces = Traces::new(study);
-    let columns = study.entries.len() + if public.is_some() { PUBLIC.len() } else { 0 };
+    let columns = columns(study, public.is_some());
     let seeds = study.seeds.1 as usize;
     let play = |work: usize| {
         let (seed, rest) = (work % seeds, work / seeds);

@@ -7,6 +7,9 @@ use super::ring::{Lane, Leg, Winding};
 /// Most lanes of a row.
 const MOST_LANES: usize = 8;
 
+/// Nodes that leading from a lane to the next is taken to cost.
+const BRIDGE: u32 = 8;
+
 /// Legs of a job of `length`, whose lanes meet.
 pub fn legs(winding: &mut Winding<'_, '_, '_>, lanes: &[Lane], length: u32) -> Option<Vec<Leg>> {
     let held = held(winding, lanes, length)?;
@@ -48,8 +51,7 @@ fn held(winding: &mut Winding<'_, '_, '_>, lanes: &[Lane], length: u32) -> Optio
 fn choose(held: &Held, lanes: usize, length: u32) -> Vec<usize> {
     let mut best = vec![0; held.cubes.len()];
     let mut chosen: Vec<usize> = Vec::new();
-    // Leading from lane to lane costs: about a cube's side for each.
-    while chosen.len() < MOST_LANES && best.iter().sum::<u32>() < length + 8 * chosen.len() as u32 {
+    while chosen.len() < MOST_LANES && best.iter().sum::<u32>() < length + BRIDGE * chosen.len() as u32 {
         let gain = |lane: &usize| -> u32 {
             let cubes = best.iter().zip(&held.nodes);
             cubes.map(|(best, of)| of[*lane].saturating_sub(*best)).sum()

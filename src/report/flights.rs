@@ -130,8 +130,11 @@ impl<'a> Flights<'a> {
             1 => format!("channel {} {way}", message.channel),
             several => format!("channel {} {way} ({several})", message.channel),
         };
-        let place = OTHER_TRACKS + 2 * message.channel + u32::from(!side.sent);
-        trace.thread(track(thread), &name, place);
+        let place = message
+            .channel
+            .saturating_mul(2)
+            .saturating_add(u32::from(!side.sent));
+        trace.thread(track(thread), &name, place.saturating_add(OTHER_TRACKS));
         track(thread)
     }
 }
@@ -152,7 +155,10 @@ fn sides((place, message): (usize, &Message)) -> impl Iterator<Item = Side> {
             sent,
             from: end.posted_ns,
             // Never empty: an arrow needs something to begin in.
-            to: end.done_ns.unwrap_or(end.posted_ns).max(end.posted_ns + 1),
+            to: end
+                .done_ns
+                .unwrap_or(end.posted_ns)
+                .max(end.posted_ns.saturating_add(1)),
         })
     };
     side(message.send, true)
@@ -167,8 +173,12 @@ fn under_way(trace: &mut Trace, messages: &[Message]) {
         let done = message.receive.and_then(|end| end.done_ns);
         if let (Some(send), Some(done)) = (message.send, done) {
             let bytes = i64::try_from(message.bytes).unwrap_or(i64::MAX);
-            *steps.entry((message.sender, send.posted_ns)).or_default() += bytes;
-            *steps.entry((message.sender, done)).or_default() -= bytes;
+            let mut step = |at, bytes: i64| {
+                let sum = steps.entry((message.sender, at)).or_default();
+                *sum = sum.saturating_add(bytes);
+            };
+            step(send.posted_ns, bytes);
+            step(done, -bytes);
         }
     }
     let mut level: (Option<Rank>, i64) = (None, 0);
@@ -176,7 +186,7 @@ fn under_way(trace: &mut Trace, messages: &[Message]) {
         if level.0 != Some(rank) {
             level = (Some(rank), 0);
         }
-        level.1 += step;
+        level.1 = level.1.saturating_add(step);
         trace.counter(rank, "bytes under way", at, level.1.max(0) as u64);
     }
 }

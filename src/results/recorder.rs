@@ -166,18 +166,28 @@ impl Folder {
     }
 
     fn moved(mut self, path: &Path) -> Folder {
-        let logs = [
+        for log in self.logs() {
+            log.path = path.join(log.name());
+        }
+        self.path = path.into();
+        self
+    }
+
+    /// All that is appended to.
+    fn logs(&mut self) -> impl Iterator<Item = &mut Log> {
+        let always = [
             &mut self.scenario,
             &mut self.events,
             &mut self.ops,
             &mut self.iterations,
             &mut self.links,
         ];
-        for log in logs.into_iter().chain(&mut self.nodes).chain(&mut self.messages) {
-            log.path = path.join(log.name());
-        }
-        self.path = path.into();
-        self
+        let circuits = self.circuits.iter_mut().flatten();
+        always
+            .into_iter()
+            .chain(&mut self.nodes)
+            .chain(&mut self.messages)
+            .chain(circuits)
     }
 
     fn create(path: &Path, manifest: &Manifest) -> Result<Folder, FolderError> {
@@ -239,20 +249,8 @@ impl Folder {
     fn finish(&mut self, run: &mut Run) -> Result<(), FolderError> {
         let ranks = columns::header(columns::RANKS) + &tables::rank_lines(run);
         replace(&self.path, "ranks.csv", &ranks)?;
-        let logs = [
-            &self.scenario,
-            &self.events,
-            &self.ops,
-            &self.iterations,
-            &self.links,
-        ];
         let mut digests = BTreeMap::from([("ranks.csv".to_owned(), Digest::of(ranks.as_bytes()))]);
-        for log in logs
-            .into_iter()
-            .chain(&self.nodes)
-            .chain(&self.messages)
-            .chain(self.circuits.iter().flatten())
-        {
+        for log in self.logs() {
             digests.insert(log.name(), log.finish()?);
         }
         run.manifest.digests = digests;

@@ -203,7 +203,7 @@ impl Players<'_> {
                 return None;
             }
         }
-        let over = self.seats.iter().all(|seat| seat.pass == PASSES);
+        let over = network.now() < u64::MAX && self.seats.iter().all(|seat| seat.pass == PASSES);
         (over && !self.failed).then_some(())
     }
 

@@ -15,6 +15,10 @@ pub(super) fn take(reader: &mut Reader, fields: &mut Fields, key: &str, last: u3
     let mut ranks = Vec::new();
     for node in &nodes {
         ranks.extend(range(reader, node, key, last)?);
+        if ranks.len() > last as usize + 1 {
+            // More than there are: some stand twice, which is said below.
+            break;
+        }
     }
     let mut sorted = ranks.clone();
     sorted.sort_unstable();

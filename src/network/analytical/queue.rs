@@ -203,6 +203,7 @@ impl EventQueue {
         }
         let chain = &mut self.chains[event.who as usize];
         if chain.batch == self.batch {
+            assert!(at < NEXT as usize, "at one time happen fewer than 2^28 events");
             let tail = &mut self.current[chain.tail as usize];
             tail.meta = tail.meta & !NEXT | at as u32;
             self.current[at].meta |= CHAINED;

@@ -5,7 +5,9 @@
 //! That is exact as long as no rank can tell itself from another by the order of what happens at one time:
 //! events of one time happen in the order of registration, which differs from rank to rank where they come
 //! from different places. So whatever meets at one time and place but comes from different ones ends it:
-//! the network is then to be played rank by rank.
+//! the network is then to be played rank by rank. (What goes up to a switch counts as one place, though each
+//! rank has its own link there: a link begins one message of a time after the other, and all links the first,
+//! the second, ... in turn, so what meets on the way down does so in the same order everywhere.)
 
 use crate::network::message::MessageKey;
 

@@ -94,19 +94,21 @@ impl Wires {
         for (hop, &(link, direction)) in path.iter().enumerate() {
             let wire = &mut self.wires[link][direction];
             let Some(rate) = wire.rate else {
-                (head, tail) = (head + wire.delay, tail + wire.delay);
+                (head, tail) = (head.saturating_add(wire.delay), tail.saturating_add(wire.delay));
                 continue;
             };
             let time = (bytes as f64 / rate) as u64;
             if hop > 0 {
-                head += wire.frame.min(time + (time as f64 * self.overhead) as u64);
+                let whole = time.saturating_add((time as f64 * self.overhead) as u64);
+                head = head.saturating_add(wire.frame.min(whole));
             }
             let start = head.max(wire.free);
-            wire.free = start + time;
+            wire.free = start.saturating_add(time);
             if hop == 0 {
                 taken = now.max(wire.free.saturating_sub((self.buffer / rate) as u64));
             }
-            (head, tail) = (start + wire.delay, (start + time).max(tail) + wire.delay);
+            head = start.saturating_add(wire.delay);
+            tail = wire.free.max(tail).saturating_add(wire.delay);
         }
         Carried { taken, arrives: tail }
     }
@@ -128,6 +130,16 @@ mod tests {
         assert_eq!((second.taken, second.arrives), (16_000_000, 16_014_000));
         let elsewhere = wires.carry(2, 2, 5, 7);
         assert_eq!((elsewhere.taken, elsewhere.arrives), (7, 7), "on the same host");
+    }
+
+    #[test]
+    fn what_never_ends_is_there_at_the_end_of_time() {
+        let wire = Wire::new(Some(0.0), 1000, 12_000);
+        let mut wires = Wires::new(2, vec![[wire; 2]; 2], 0.0, 0.03);
+        wires.lead(0, 1, vec![(0, 0), (1, 1)]);
+        for _ in 0..2 {
+            assert_eq!(wires.carry(0, 1, 1, 5).arrives, u64::MAX);
+        }
     }
 
     #[test]

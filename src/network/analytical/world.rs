@@ -75,7 +75,7 @@ impl Network {
     }
 
     /// The network for rank 0 that stands for all, as long as [`Network::is_symmetric`]. No message may take
-    /// less than 1 ns.
+    /// less than 1 ns, and no send may ask for its end: its sender is another rank than 0.
     pub fn symmetric(topology: Topology, aware: bool) -> Self {
         let fabric = if aware {
             Fabric::Aware(Aware::of_one(topology))

@@ -327,7 +327,7 @@ impl Store {
     fn latest(&self, back: usize) -> Result<Vec<PathBuf>, StoreError> {
         let entries = self.list()?;
         let sets = sets(&entries);
-        let place = sets.len().checked_sub(back + 1);
+        let place = sets.len().checked_sub(back.saturating_add(1));
         match place.map(|place| &sets[place]) {
             Some(set) => Ok(set.iter().map(|place| entries[*place].path.clone()).collect()),
             None if sets.is_empty() => Err(self.empty()),

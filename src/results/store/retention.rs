@@ -31,15 +31,17 @@ pub struct Candidate {
     pub protected: bool,
 }
 
-/// The places in `sets` (newest first) of those that are beyond a limit.
+/// The places in `sets` (newest first) of those that are beyond a limit: where there is no room for one, there is none
+/// for older ones either.
 pub fn choose(sets: &[Candidate], limits: Limits) -> Vec<usize> {
     let protected = sets.iter().filter(|set| set.protected);
     let (mut count, mut bytes) = protected.fold((0, 0), |(count, bytes), set| (count + 1, bytes + set.bytes));
-    let mut chosen = Vec::new();
+    let (mut chosen, mut full) = (Vec::new(), false);
     for (place, set) in sets.iter().enumerate().filter(|(_, set)| !set.protected) {
-        let beyond = limits.count.is_some_and(|limit| count + 1 > limit)
-            || limits.age_s.is_some_and(|limit| set.age_s > limit)
-            || limits.bytes.is_some_and(|limit| bytes + set.bytes > limit);
+        full |= limits.bytes.is_some_and(|limit| bytes + set.bytes > limit);
+        let beyond = full
+            || limits.count.is_some_and(|limit| count + 1 > limit)
+            || limits.age_s.is_some_and(|limit| set.age_s > limit);
         if beyond {
             chosen.push(place);
         } else {
@@ -152,5 +154,11 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(of(bytes), [1, 3]);
+        let sets = [set(10.0, 5, false), set(20.0, 50, false), set(30.0, 1, false)];
+        assert_eq!(
+            choose(&sets, bytes),
+            [1, 2],
+            "none is kept that is older than one that goes"
+        );
     }
 }

@@ -199,13 +199,17 @@ fn text(path: &Path) -> Result<String, ModelError> {
     })
 }
 
-/// Reads a configuration file; keeps what its reader has to say.
+/// Reads a configuration file; keeps what its reader has to say, once if several jobs read it.
 pub(super) fn config<T>(
     path: &Path,
     cautions: &mut Vec<String>,
     parse: impl FnOnce(&str, &str) -> Result<Parsed<T>, Diagnostics>,
 ) -> Result<T, ModelError> {
     let parsed = parse(&path.display().to_string(), &text(path)?)?;
-    cautions.extend(parsed.notices.iter().map(ToString::to_string));
+    for said in parsed.notices.iter().map(ToString::to_string) {
+        if !cautions.contains(&said) {
+            cautions.push(said);
+        }
+    }
     Ok(parsed.value)
 }

@@ -1,6 +1,6 @@
 //! The files of one job, read and put together: what each rank executes, and how its machine works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -205,9 +205,7 @@ impl JobFiles {
                 SchedulingPolicy::Explicit => Policy::Explicit,
             },
             baseline: optimisation == CollectiveOptimization::Baseline,
-            endpoint_delay: system.endpoint_delay_ns.map_or(DEFAULT_ENDPOINT_DELAY, |ns| {
-                (ns as f64 * options.injection_scale) as u64
-            }),
+            endpoint_delay: self.endpoint_delay(options),
             local_mem_bandwidth: system.local_mem_bytes_per_s,
             rendezvous: options.rendezvous,
             bus: system.shared_bus.map(|bus| BusConfig {
@@ -218,6 +216,14 @@ impl JobFiles {
                 reduction_delay: system.local_reduction_delay_ns,
             }),
         })
+    }
+
+    /// Nanoseconds; the default is not scaled, as in ASTRA-sim.
+    fn endpoint_delay(&self, options: &Options) -> u64 {
+        let scaled = |ns: u64| (ns as f64 * options.injection_scale) as u64;
+        self.system
+            .endpoint_delay_ns
+            .map_or(DEFAULT_ENDPOINT_DELAY, scaled)
     }
 
     /// Whether the lists of implementations fit the network.
@@ -269,7 +275,7 @@ impl JobFiles {
     fn graphs(&self, shared: &Shared<'_>, cautions: &mut Vec<String>) -> Result<Vec<Arc<Graph>>, ModelError> {
         let kinds = shared.kinds.kinds.iter();
         let rules: Vec<Rules> = kinds.map(|kind| self.rules(shared.options, kind)).collect();
-        let mut unknown = BTreeMap::new();
+        let mut unknown: BTreeSet<String> = BTreeSet::new();
         let mut known = KnownTraces::default();
         let (mut traces, ranks) = (Traces::new(&self.workload), self.ranks());
         let mut graphs = Vec::with_capacity(ranks as usize);
@@ -283,9 +289,7 @@ impl JobFiles {
             }
             let file = traces.name(rank);
             let trace = chakra::read(traces.bytes(), &file)?;
-            for (name, count) in trace.unknown_attributes() {
-                *unknown.entry(name).or_insert(0) += count;
-            }
+            unknown.extend(trace.unknown_attributes().into_keys());
             let graph = Graph::new(rank, trace.nodes, &rules[kind]).map_err(|error| ModelError::Trace {
                 file,
                 what: error.to_string(),
@@ -297,7 +301,7 @@ impl JobFiles {
             graphs.push(graph);
         }
         if !unknown.is_empty() {
-            let names: Vec<String> = unknown.keys().take(8).map(|name| format!("`{name}`")).collect();
+            let names: Vec<String> = unknown.iter().take(8).map(|name| format!("`{name}`")).collect();
             cautions.push(format!(
                 "attributes that nothing is done with: {}",
                 names.join(", ")
@@ -318,10 +322,12 @@ impl JobFiles {
         let (mut gathers, mut small_groups, mut four) = (false, false, false);
         let mut previous: Option<&Arc<Graph>> = None;
         for (rank, graph) in graphs.iter().enumerate() {
-            if previous.is_some_and(|previous| Arc::ptr_eq(previous, graph)) && self.groups.is_empty() {
+            let again = previous.is_some_and(|previous| Arc::ptr_eq(previous, graph));
+            if again && self.groups.is_empty() && graph.groups.is_empty() {
                 continue;
             }
             previous = Some(graph);
+            let mut groups = BTreeSet::new();
             for (&doubt, &node) in &graph.doubts {
                 doubts.entry(doubt).or_insert(node);
             }
@@ -338,7 +344,9 @@ impl JobFiles {
                         gathers |= work.collective == crate::system::op::Collective::AllGather;
                         small_groups |= work.group != 0;
                         four |= work.group == 0 && work.dimensions == FIRST_FOUR;
-                        self.check_group(rank as u32, graph, node.id, work.group)?;
+                        if groups.insert(work.group) {
+                            self.check_group(rank as u32, graph, node.id, work.group)?;
+                        }
                     }
                     _ => {}
                 }
@@ -357,8 +365,7 @@ impl JobFiles {
                     .into(),
             );
         }
-        let delay = self.system.endpoint_delay_ns.unwrap_or(DEFAULT_ENDPOINT_DELAY);
-        if small_groups && delay != DEFAULT_ENDPOINT_DELAY {
+        if small_groups && self.endpoint_delay(options) != DEFAULT_ENDPOINT_DELAY {
             cautions
                 .push("groups smaller than all NPUs have an endpoint delay of 10 ns, whatever is set".into());
         }

@@ -86,7 +86,7 @@ impl JobOutcome {
 /// How a simulation ended.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// In the order of finishing; those of one time by rank.
+    /// By cycles, then by NPU: of one job, in the order of finishing.
     pub finished: Vec<Finished>,
     /// Nodes that never end; of each rank that is not through, some.
     pub stuck: Vec<Stuck>,
@@ -103,17 +103,18 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Lets each rank stand for `ranks` from itself on, and puts them in order.
+    /// Lets rank 0 stand for `ranks` if that is more than one, and puts them in order.
     pub(super) fn repeat(&mut self, ranks: u32) {
-        let all = self.finished.iter().flat_map(|finished| {
-            let more = 0..ranks;
-            more.map(|more| Finished {
-                rank: finished.rank + more,
-                rank_in_job: finished.rank_in_job + more,
-                ..finished.clone()
-            })
-        });
-        self.finished = all.collect();
+        if let [one] = &self.finished[..]
+            && ranks > 1
+        {
+            let all = (0..ranks).map(|rank| Finished {
+                rank,
+                rank_in_job: rank,
+                ..one.clone()
+            });
+            self.finished = all.collect();
+        }
         self.finished
             .sort_by_key(|finished| (finished.cycles, finished.rank));
     }
