@@ -12,7 +12,11 @@ missing=()
 updated=no
 
 say() { printf 'setup: %s\n' "$*"; }
-has() { command -v "$1" >/dev/null 2>&1; }
+# Whether there is a program. A compiler of MPI is none without MPI's header, which is in another package.
+has() {
+    command -v "$1" >/dev/null 2>&1 || return 1
+    [[ $1 != mpicc.* ]] || "$1" -E -include mpi.h -x c /dev/null >/dev/null 2>&1
+}
 
 # apt PROGRAM PACKAGE...: installs the packages unless the program is there.
 apt() {

@@ -40,6 +40,8 @@ impl Metric {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Field {
+    /// Name of the step, where circuits were changed between steps.
+    Step,
     /// The collective, or what else was played.
     Op,
     /// By which algorithm.
@@ -62,7 +64,8 @@ pub enum Field {
 
 impl Field {
     /// All that a source may know.
-    pub const ALL: [Field; 8] = [
+    pub const ALL: [Field; 9] = [
+        Field::Step,
         Field::Op,
         Field::Algorithm,
         Field::Communicator,
@@ -76,6 +79,7 @@ impl Field {
     /// Its name on the command line and in columns.
     pub fn name(self) -> &'static str {
         match self {
+            Field::Step => "step",
             Field::Op => "op",
             Field::Algorithm => "algorithm",
             Field::Communicator => "communicator",

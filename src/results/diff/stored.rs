@@ -92,7 +92,8 @@ fn samples(row: &Row, times_us: &[f64], metric: Metric) -> Vec<f64> {
 pub fn key(row: &Row) -> Key {
     let text = |text: String| Value::Text(text);
     let none = || "none".to_owned();
-    Key::from([
+    let step = row.step.clone().map(|step| (Field::Step, text(step)));
+    let fields = [
         (
             Field::Op,
             text(
@@ -111,5 +112,6 @@ pub fn key(row: &Row) -> Key {
             text(row.root.map_or_else(none, |root| root.to_string())),
         ),
         (Field::Bytes, Value::Number(row.bytes)),
-    ])
+    ];
+    step.into_iter().chain(fields).collect()
 }

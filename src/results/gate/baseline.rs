@@ -74,6 +74,9 @@ pub struct Threshold {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
+    /// Step, in runs that have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// Collective.
     pub op: String,
     /// Algorithm.
@@ -248,13 +251,15 @@ impl Row {
     /// What names the row in a run.
     pub fn key(&self) -> Key {
         let text = |text: &str| Value::Text(text.into());
-        Key::from([
+        let step = self.step.as_deref().map(|step| (Field::Step, text(step)));
+        let fields = [
             (Field::Op, text(&self.op)),
             (Field::Algorithm, text(&self.algorithm)),
             (Field::Communicator, text(&self.communicator)),
             (Field::Ranks, Value::Number(self.ranks)),
             (Field::Bytes, Value::Number(self.bytes)),
-        ])
+        ];
+        step.into_iter().chain(fields).collect()
     }
 
     fn of(key: &Key) -> Option<Row> {
@@ -264,6 +269,7 @@ impl Row {
             _ => None,
         };
         Some(Row {
+            step: text(Field::Step),
             op: text(Field::Op)?,
             algorithm: text(Field::Algorithm)?,
             communicator: text(Field::Communicator)?,
