@@ -80,14 +80,18 @@ pub struct Standing {
     map: PortMap,
     /// By switch and cube: to which cube's negative face its positive one is joined; `MAX` for none.
     to: Vec<u32>,
+    /// The same the other way: from which cube's positive face.
+    from: Vec<u32>,
 }
 
 impl Standing {
     /// No circuit yet.
     pub fn dark(map: PortMap) -> Self {
+        let none = vec![u32::MAX; (map.switches() * map.cubes) as usize];
         Standing {
             map,
-            to: vec![u32::MAX; (map.switches() * map.cubes) as usize],
+            to: none.clone(),
+            from: none,
         }
     }
 
@@ -96,16 +100,20 @@ impl Standing {
         let mut changed = 0;
         for circuit in circuits {
             let row = circuit.switch * self.map.cubes;
-            let at = (row + circuit.north) as usize;
-            let to = circuit.south - self.map.cubes;
-            if self.to[at] != to {
-                let row = &mut self.to[row as usize..(row + self.map.cubes) as usize];
-                for old in row.iter_mut().filter(|old| **old == to) {
-                    *old = u32::MAX;
-                }
-                self.to[at] = to;
-                changed += 1;
+            let (north, south) = (circuit.north, circuit.south - self.map.cubes);
+            let at = |cube: u32| (row + cube) as usize;
+            if self.to[at(north)] == south {
+                continue;
             }
+            let broken = (self.to[at(north)], self.from[at(south)]);
+            if broken.0 != u32::MAX {
+                self.from[at(broken.0)] = u32::MAX;
+            }
+            if broken.1 != u32::MAX {
+                self.to[at(broken.1)] = u32::MAX;
+            }
+            (self.to[at(north)], self.from[at(south)]) = (south, north);
+            changed += 1;
         }
         changed
     }

@@ -1,6 +1,9 @@
 //! A box of nodes over cubes that circuits join: cut along each axis into cells, each in a cube of its own,
 //! all at one offset so that faces join at equal indices. All cuts and turns of the box are tried.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use super::circuit::{CrossConnect, across};
 use super::shape::{Closing, Dims};
 use super::state::State;
@@ -49,6 +52,7 @@ pub fn find(state: &State<'_>, wanted: &Wanted) -> Option<Slice> {
         .collect();
     order.sort_by_key(|cube| (state.free_in(*cube), *cube));
     let mut best: Option<(u32, Slice)> = None;
+    let mut room = Room::default();
     let turns = turns(wanted.dims);
     for turn in turns {
         let mut dims = [1; 3];
@@ -58,7 +62,8 @@ pub fn find(state: &State<'_>, wanted: &Wanted) -> Option<Slice> {
             for b in &cuts[1] {
                 for c in &cuts[2] {
                     let cuts = [*a, *b, *c];
-                    let Some((broken, cubes)) = Fit::new(state, cuts, wanted.ports).assign(&order) else {
+                    let Some((broken, cubes)) = Fit::new(state, cuts, wanted.ports).assign(&order, &mut room)
+                    else {
                         continue;
                     };
                     if best.as_ref().is_none_or(|(least, _)| broken < *least) {
@@ -178,10 +183,16 @@ struct Class {
     kinds: [usize; 3],
     need: u32,
     size: u32,
-    mask: Vec<u64>,
     /// Cubes that can take one, the fullest first.
-    cubes: Vec<u32>,
+    cubes: Rc<[u32]>,
 }
+
+/// What decides which cubes can take a cell: along each axis where it begins, its length, and whether it goes on at
+/// its ends (that only counts where ports are looked at).
+type Cell = [((u32, u32), [bool; 2]); 3];
+
+/// The cubes that can take a cell. Classes and cuts of one search have many cells alike.
+type Room = BTreeMap<Cell, Rc<[u32]>>;
 
 /// The search for a cube for every cell.
 struct Fit<'s, 'm> {
@@ -205,13 +216,11 @@ impl<'s, 'm> Fit<'s, 'm> {
             let need = (0..3).map(|axis| cuts[axis].count(kinds[axis])).product();
             if need > 0 {
                 let size = (0..3).map(|axis| cuts[axis].segment(kinds[axis]).1).product();
-                let (mask, cubes) = (Vec::new(), Vec::new());
                 fit.classes.push(Class {
                     kinds,
                     need,
                     size,
-                    mask,
-                    cubes,
+                    cubes: Rc::default(),
                 });
             }
         }
@@ -220,26 +229,39 @@ impl<'s, 'm> Fit<'s, 'm> {
     }
 
     /// How many empty cubes it breaks, and a cube for every cell.
-    fn assign(mut self, order: &[u32]) -> Option<(u32, Vec<u32>)> {
+    fn assign(mut self, order: &[u32], room: &mut Room) -> Option<(u32, Vec<u32>)> {
         if self.classes.iter().map(|class| class.need).sum::<u32>() as usize > order.len() {
             return None;
         }
         for number in 0..self.classes.len() {
-            self.classes[number].mask = self.mask(self.classes[number].kinds);
             let class = &self.classes[number];
-            let start = order.partition_point(|cube| self.state.free_in(*cube) < class.size);
-            let fits = order[start..]
-                .iter()
-                .copied()
-                .filter(|cube| self.fits(class, *cube));
-            let cubes: Vec<u32> = fits.collect();
+            let cubes = room.entry(self.cell(class.kinds)).or_insert_with(|| {
+                let mask = self.mask(class.kinds);
+                let start = order.partition_point(|cube| self.state.free_in(*cube) < class.size);
+                let cubes = order[start..].iter().copied();
+                cubes
+                    .filter(|cube| self.fits(class.kinds, &mask, *cube))
+                    .collect()
+            });
             if cubes.len() < class.need as usize {
                 return None;
             }
-            self.classes[number].cubes = cubes;
+            self.classes[number].cubes = cubes.clone();
         }
         let owners = self.matched()?;
         Some(self.settle(&owners))
+    }
+
+    fn cell(&self, kinds: [usize; 3]) -> Cell {
+        [0, 1, 2].map(|axis| {
+            let cut = &self.cuts[axis];
+            let goes_on = if self.ports {
+                cut.goes_on(kinds[axis])
+            } else {
+                [false; 2]
+            };
+            (cut.segment(kinds[axis]), goes_on)
+        })
     }
 
     fn mask(&self, kinds: [usize; 3]) -> Vec<u64> {
@@ -260,17 +282,17 @@ impl<'s, 'm> Fit<'s, 'm> {
         mask
     }
 
-    fn fits(&self, class: &Class, cube: u32) -> bool {
-        let free = self.state.bits(cube).iter().zip(&class.mask);
-        free.into_iter().all(|(free, mask)| free & mask == *mask) && (!self.ports || self.lit(class, cube))
+    fn fits(&self, kinds: [usize; 3], mask: &[u64], cube: u32) -> bool {
+        let free = self.state.bits(cube).iter().zip(mask);
+        free.into_iter().all(|(free, mask)| free & mask == *mask) && (!self.ports || self.lit(kinds, cube))
     }
 
-    /// Whether all ports that a cell of this class needs are alive.
-    fn lit(&self, class: &Class, cube: u32) -> bool {
+    /// Whether all ports that a cell of these kinds needs are alive.
+    fn lit(&self, kinds: [usize; 3], cube: u32) -> bool {
         let map = self.state.machine.ports();
         (0..3).all(|axis| {
-            let [north, south] = self.cuts[axis].goes_on(class.kinds[axis]);
-            self.face(axis, class.kinds).into_iter().all(|local| {
+            let [north, south] = self.cuts[axis].goes_on(kinds[axis]);
+            self.face(axis, kinds).into_iter().all(|local| {
                 let switch = map.switch(axis, local);
                 let alive = |port| self.state.machine.alive(switch, port);
                 (!north || alive(map.north(cube))) && (!south || alive(map.south(cube)))
@@ -307,7 +329,7 @@ impl<'s, 'm> Fit<'s, 'm> {
     }
 
     fn augment(&self, class: usize, owner: &mut [Option<usize>], seen: &mut [bool], steps: &mut u32) -> bool {
-        for &cube in &self.classes[class].cubes {
+        for &cube in self.classes[class].cubes.iter() {
             if *steps == 0 {
                 return false;
             }
@@ -330,8 +352,13 @@ impl<'s, 'm> Fit<'s, 'm> {
 
     /// Deals each class' cubes out to its cells, in the order of both.
     fn settle(&self, owner: &[Option<usize>]) -> (u32, Vec<u32>) {
-        let of = |class| (0..owner.len() as u32).filter(move |cube| owner[*cube as usize] == Some(class));
-        let mut dealt: Vec<_> = (0..self.classes.len()).map(of).collect();
+        let mut owned = vec![Vec::new(); self.classes.len()];
+        for (cube, class) in (0..).zip(owner) {
+            if let Some(class) = class {
+                owned[*class].push(cube);
+            }
+        }
+        let mut dealt: Vec<_> = owned.into_iter().map(Vec::into_iter).collect();
         let [a, b, c] = self.cuts.map(|cut| cut.cells);
         let class_of = |cell: u32| {
             let at = [cell % a, cell / a % b, cell / (a * b)];

@@ -61,6 +61,8 @@ struct Engine<'a> {
     rules: Rules,
     closing: Closing,
     state: State<'a>,
+    /// The machine with nothing on it.
+    empty: State<'a>,
     standing: Option<Standing>,
     ledger: Option<Ledger>,
     loads: Option<Loads<'a>>,
@@ -96,6 +98,7 @@ impl<'a> Engine<'a> {
             policy,
             jobs,
             rules,
+            empty: state.clone(),
             state,
             now: jobs.first().map_or(0, |job| job.arrival),
             queue: VecDeque::new(),
@@ -147,8 +150,7 @@ impl<'a> Engine<'a> {
         if let Some(known) = self.ever.get(shape) {
             return *known;
         }
-        let empty = State::new(self.state.machine);
-        let fits = self.policy.place(shape, &empty).is_ok();
+        let fits = self.policy.place(shape, &self.empty).is_ok();
         self.ever.insert(*shape, fits);
         fits
     }
