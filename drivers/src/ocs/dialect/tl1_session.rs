@@ -66,7 +66,10 @@ impl Tl1 {
     /// they come: that is what tags are for. All are heard before a refusal is told.
     pub fn say_all(&mut self, commands: &[String]) -> Result<(), OcsError> {
         let mut waiting: Vec<String> = commands.iter().map(|_| self.next_tag()).collect();
-        let mut shown: Vec<String> = commands.iter().map(|command| command.replace(":{}", "")).collect();
+        let mut shown: Vec<String> = commands
+            .iter()
+            .map(|command| command.replace(":{}", ""))
+            .collect();
         let tagged = commands.iter().zip(&waiting);
         let mut bytes: Vec<u8> = tagged
             .flat_map(|(command, tag)| command.replace("{}", tag).into_bytes())
@@ -104,10 +107,7 @@ impl Tl1 {
 }
 
 /// The first answer with one of these tags; other messages are passed over.
-fn answer(
-    bytes: &[u8],
-    tags: &[String],
-) -> Result<Option<(Message, usize)>, crate::ocs::codec::Malformed> {
+fn answer(bytes: &[u8], tags: &[String]) -> Result<Option<(Message, usize)>, crate::ocs::codec::Malformed> {
     let mut at = 0;
     while let Some((message, length)) = tl1::message(&bytes[at..])? {
         at += length;
