@@ -245,6 +245,45 @@ fn a_matrix_is_as_large_as_its_largest_row_or_column() {
     assert_eq!(plan.ops[0].op.matrix, Some(vec![vec![0, 8], vec![4, 0]]));
 }
 
+/// Four hosts, three of them behind a switch that has two ports at an optical switch; the fourth is there as well.
+fn over_light(change: &str) -> String {
+    format!(
+        r#"
+        name = "x"
+        topology.host = [{{ name = "h0" }}, {{ name = "h1" }}, {{ name = "h2" }}, {{ name = "h3" }}]
+        topology.switch = [{{ name = "s" }}]
+        topology.ocs = [{{ name = "o", dialect = "scpi" }}]
+        topology.link = [
+            {{ ends = ["h0", "s"], rate = "1 Gbit/s" }},
+            {{ ends = ["h1", "s"], rate = "1 Gbit/s" }},
+            {{ ends = ["h2", "s"], rate = "1 Gbit/s" }},
+            {{ ends = ["s", "o"], port = 1, rate = "1 Gbit/s", name = "one" }},
+            {{ ends = ["s", "o"], port = 2, rate = "1 Gbit/s", name = "two" }},
+            {{ ends = ["h3", "o"], port = 3, rate = "1 Gbit/s" }},
+        ]
+        [[step]]
+        circuits = [["o:1", "o:3"]]
+        [[step.collective]]
+        op = "all-to-all"
+        algorithm = "direct"
+        sizes = "1 MiB"
+        {change}
+        "#
+    )
+}
+
+/// Where circuits change under an operation, no share of a link is known that its flows could keep to: they are
+/// not paced, and so must not all be sent at once.
+#[test]
+fn flows_whose_circuits_change_are_neither_paced_nor_sent_all_at_once() {
+    let op = |change: &str| plan_text(&over_light(change), &[]).ops.remove(0);
+    let still = op("");
+    assert!(still.shares_links() && still.op.sends_in_flight == 4);
+    let changed = op("[[step.change]]\nat = \"5 ms\"\ncircuits = [[\"o:2\", \"o:3\"]]");
+    assert!(!changed.shares_links());
+    assert_eq!(changed.op.sends_in_flight, genie::system::op::SENDS_IN_FLIGHT);
+}
+
 /// Interface names, addresses, and every route of every node walked to its end.
 fn check_routes(network: &Network) {
     let interfaces = network
