@@ -1,7 +1,7 @@
 //! Plans: what scenarios in this repository become, bytes per link, and that routes are shortest
 //! paths that arrive.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use genie::cli;
@@ -282,6 +282,18 @@ fn flows_whose_circuits_change_are_neither_paced_nor_sent_all_at_once() {
     let changed = op("[[step.change]]\nat = \"5 ms\"\ncircuits = [[\"o:2\", \"o:3\"]]");
     assert!(!changed.shares_links());
     assert_eq!(changed.op.sends_in_flight, genie::system::op::SENDS_IN_FLIGHT);
+}
+
+#[test]
+fn the_management_network_takes_no_name_that_is_somebodys() {
+    let text = over_light("")
+        .replace("name = \"one\"", "name = \"h0-management\"")
+        .replace("name = \"two\"", "name = \"h0-management2\"");
+    let plan = plan_text(&text, &[]);
+    let names: Vec<&str> = plan.network.links.iter().map(|link| link.name.as_str()).collect();
+    let different: BTreeSet<&&str> = names.iter().collect();
+    assert_eq!(different.len(), names.len(), "{names:?}");
+    assert!(names.contains(&"h0-management3"), "{names:?}");
 }
 
 /// Interface names, addresses, and every route of every node walked to its end.
