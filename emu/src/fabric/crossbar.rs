@@ -101,11 +101,6 @@ impl Fabric {
 }
 
 impl Crossbar {
-    /// How frames get from port to port.
-    pub fn way(&self) -> Way {
-        self.way
-    }
-
     /// From now on the ports of `parted` links are dark, and those with which they were joined; then light
     /// passes between the ports of each pair of `joined` links.
     pub fn change(&mut self, parted: &[usize], joined: &[(usize, usize)]) -> Result<(), FabricError> {

@@ -62,11 +62,6 @@ impl Lamp {
         self.server.address()
     }
 
-    /// The circuits as they truly are, past all dialects.
-    pub fn circuits(&self) -> BTreeSet<Circuit> {
-        self.server.circuits()
-    }
-
     /// What has happened since this was asked last, in order.
     pub fn flashes(&self) -> Vec<Flash> {
         std::mem::take(&mut lock(&self.log).flashes)
