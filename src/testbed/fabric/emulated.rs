@@ -92,12 +92,29 @@ fn route_specs(routes: &[Route], interface: impl Fn(usize) -> String) -> Vec<Rou
     routes.iter().map(spec).collect()
 }
 
-/// Routes of all nodes in the emulator's words. `links`: by node, the interface of each of its links.
-pub fn routes(links: &[BTreeMap<usize, String>], routes: &[Vec<Route>]) -> Vec<Vec<RouteSpec>> {
-    let of_node = |(routes, links): (&Vec<Route>, &BTreeMap<usize, String>)| {
-        route_specs(routes, |link| links.get(&link).cloned().unwrap_or_default())
+/// Routes of all nodes in the words of the emulator that has built `spec`.
+///
+/// # Errors
+/// A route by a link that does not end at its node.
+pub fn routes(spec: &FabricSpec, routes: &[Vec<Route>]) -> Result<Vec<Vec<RouteSpec>>, String> {
+    let interface = |node: usize, link: usize| {
+        let ends = spec.links.get(link).map(|link| link.ends.iter());
+        let own = ends.and_then(|mut ends| ends.find(|(at, _)| *at == node));
+        own.map(|(_, name)| name.clone()).ok_or_else(|| {
+            let node = &spec.nodes[node].name;
+            format!("a route of {node} leaves by link number {link}, which does not end there")
+        })
     };
-    routes.iter().zip(links).map(of_node).collect()
+    let one = |node: usize, route: &Route| {
+        let interfaces = route.via.iter().map(|&link| interface(node, link));
+        Ok(RouteSpec {
+            to: route.to,
+            interfaces: interfaces.collect::<Result<_, String>>()?,
+        })
+    };
+    let of_node =
+        |(node, routes): (usize, &Vec<Route>)| routes.iter().map(|route| one(node, route)).collect();
+    routes.iter().enumerate().map(of_node).collect()
 }
 
 fn interface(link: &Link, node: usize) -> String {
@@ -295,4 +312,29 @@ fn way(plan: &Plan, from: usize, to: usize) -> Option<Way> {
         links: path.links,
         hops: path.hops as u32,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_by_a_link_of_somebody_else_is_refused() {
+        let spec = genie_emu::star::star("a", 2, None, 1500);
+        let by = |link: usize| {
+            let route = Route {
+                to: None,
+                via: vec![link],
+            };
+            routes(&spec, &[vec![], vec![route]])
+        };
+        assert_eq!(by(1).unwrap()[1][0].interfaces, ["eth0"]);
+        for link in [0, 2] {
+            let refused = by(link).unwrap_err();
+            assert!(
+                refused.contains("a route of h1 leaves by link number"),
+                "{refused}"
+            );
+        }
+    }
 }

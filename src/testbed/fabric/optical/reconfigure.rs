@@ -59,10 +59,8 @@ impl Optics {
         let dropped = self.dropped(&before, &wiring.circuits);
         let probe = self.probe(&ends)?;
         let at_s = started.elapsed().as_secs_f64();
-        let fabric = &self.fabric;
-        fabric
-            .reroute(&emulated::routes(&self.links_by_node(), &wiring.routes))
-            .map_err(|e| e.to_string())?;
+        let routes = emulated::routes(self.fabric.spec(), &wiring.routes)?;
+        self.fabric.reroute(&routes).map_err(|e| e.to_string())?;
         let changed = self.program(wiring);
         lock(&self.standing).clone_from(&wiring.circuits);
         let mut changed = changed?;
@@ -287,17 +285,6 @@ impl Optics {
     fn dropped(&self, before: &[Joint], after: &[Joint]) -> u64 {
         let links: BTreeSet<usize> = before.iter().chain(after).flat_map(|joint| joint.links).collect();
         self.fabric.unsent(&links).unwrap_or(0)
-    }
-
-    fn links_by_node(&self) -> Vec<BTreeMap<usize, String>> {
-        let spec = self.fabric.spec();
-        let mut by_node = vec![BTreeMap::new(); spec.nodes.len()];
-        for (number, link) in spec.links.iter().enumerate() {
-            for (node, interface) in &link.ends {
-                by_node[*node].insert(number, interface.clone());
-            }
-        }
-        by_node
     }
 }
 
