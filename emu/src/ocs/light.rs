@@ -103,14 +103,16 @@ impl Follower {
         };
         let parted = links(self.joined.difference(&now).copied().collect());
         let joined = links(now.difference(&self.joined).copied().collect());
-        self.joined = now;
         let firsts: Vec<usize> = parted.iter().map(|(a, _)| *a).collect();
         let changed = self.crossbar.change(&firsts, &joined);
         let followed = Instant::now();
         let mut log = lock(&self.log);
         if let Err(error) = changed {
+            // No link is said to have followed, and the next light tries again what this one could not.
             log.failure.get_or_insert(error.to_string());
+            return;
         }
+        self.joined = now;
         for (pairs, lit) in [(parted, false), (joined, true)] {
             let ends = pairs.into_iter().flat_map(|(a, b)| [a, b]);
             log.flashes.extend(ends.map(|link| Flash {
