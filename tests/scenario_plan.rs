@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use genie::cli;
+use genie::scenario::plan::optical::{self, Ways};
 use genie::scenario::plan::{Network, NodeKind, Plan};
 use genie::scenario::{self, planner};
 use proptest::prelude::*;
@@ -294,6 +295,31 @@ fn the_management_network_takes_no_name_that_is_somebodys() {
     let different: BTreeSet<&&str> = names.iter().collect();
     assert_eq!(different.len(), names.len(), "{names:?}");
     assert!(names.contains(&"h0-management3"), "{names:?}");
+}
+
+#[test]
+fn ways_that_are_found_together_are_those_that_are_found_alone() {
+    for name in ["rfold-live", "ocs-reconfigure"] {
+        let plan = plan_file(format!("scenarios/{name}.toml").as_ref());
+        let network = &plan.network;
+        let is_host = |node: &usize| network.nodes[*node].kind == NodeKind::Host;
+        let hosts: Vec<usize> = (0..network.nodes.len()).filter(is_host).collect();
+        let optical = plan.optical.as_ref().expect("it has optical switches");
+        let mut joined = 0;
+        for wiring in optical.steps.iter().map(|step| &step.wiring) {
+            let ways = Ways::new(network, wiring);
+            for &to in &hosts {
+                let alone = |from: &usize| {
+                    let path = optical::path(network, &wiring.routes, &wiring.circuits, (*from, to));
+                    path.map(|path| path.hops)
+                };
+                let alone: Vec<Option<usize>> = hosts.iter().map(alone).collect();
+                joined += alone.iter().flatten().count();
+                assert_eq!(ways.hops(&hosts, to), alone, "{name}, to {to}");
+            }
+        }
+        assert!(joined > hosts.len(), "{name}: nothing is joined");
+    }
 }
 
 /// Interface names, addresses, and every route of every node walked to its end.
