@@ -52,11 +52,11 @@ fn change(op: usize, during: bool) -> Reconfiguration {
         at_s: 1.5,
         switches: Vec::new(),
         links: Vec::new(),
-        lost_frames: 0,
+        lost_frames: None,
         probes_lost: 0,
         probe_every_s: None,
         probe_pause_s: None,
-        retransmits: 0,
+        retransmits: Some(3),
     }
 }
 
@@ -103,6 +103,12 @@ fn circuits_neighbours_and_rows_come_in_their_order() {
         ["row", "before", "neighbours"],
     );
     assert_eq!(shown, [&first[..], &second[..]].concat(), "{text}");
+    // What could not be counted is not said to be none.
+    assert!(
+        text.contains("lost: an unknown number of frames at dark ports"),
+        "{text}"
+    );
+    assert!(text.contains("3 TCP segments again"), "{text}");
 }
 
 #[test]

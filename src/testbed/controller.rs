@@ -331,7 +331,7 @@ impl<'a> Run<'a> {
         self.close(timeline, &entered);
         entered?;
         for mut made in crew.take_reconfigured() {
-            made.retransmits = 0; // nothing was played
+            made.retransmits = Some(0); // nothing was played
             self.say(Event::Reconfigured(made));
         }
         self.stage("circuits", step.name.clone());
@@ -425,10 +425,12 @@ impl<'a> Run<'a> {
         let optics = self.fabric.as_ref().and_then(Fabric::optics);
         let mut next = optics
             .filter(|_| !made.is_empty())
-            .map_or(0, |optics| optics.retransmits());
+            .and_then(|optics| optics.retransmits());
         for one in made.iter_mut().rev() {
             let counted = one.retransmits;
-            one.retransmits = next.saturating_sub(counted);
+            one.retransmits = next
+                .zip(counted)
+                .map(|(next, counted)| next.saturating_sub(counted));
             next = counted;
         }
         let count = made.len();

@@ -81,9 +81,9 @@ impl Optics {
         self.benches.iter().map(of).collect::<Vec<_>>().join(", ")
     }
 
-    /// TCP segments that all hosts together have sent again so far.
-    pub fn retransmits(&self) -> u64 {
-        self.fabric.retransmits().unwrap_or(0)
+    /// TCP segments that all hosts together have sent again so far; `None`: the kernel could not be asked.
+    pub fn retransmits(&self) -> Option<u64> {
+        self.fabric.retransmits().ok()
     }
 
     /// How far apart a job's neighbours are along a dimension, as packets find it. `hosts`: of each rank.
