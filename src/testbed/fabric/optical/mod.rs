@@ -1,16 +1,18 @@
 //! Optical switches of an emulated fabric: imitations whose light drives its links, and for each a driver that
 //! programs it over a socket, as it would a real one, under a lease.
 //!
-//! * `bench`: one switch: imitation, session, lease. [`reconfigure`]: a change of all of them, measured.
-//! * [`timeline`]: changes while operations are played.
+//! * `bench`: one switch: imitation, session, lease. [`reconfigure`]: a change of all of them. `observe`: what
+//!   traffic and links see of it. [`timeline`]: changes while operations are played.
 
 mod bench;
+mod observe;
 pub mod reconfigure;
 pub mod timeline;
 
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ScopedJoinHandle;
 
 use crate::event::{NeighbourFound, NeighboursFound};
 use crate::scenario::plan::Plan;
@@ -129,6 +131,12 @@ impl Optics {
     pub fn abandon(&self) {
         self.benches.iter().for_each(Bench::abandon);
     }
+}
+
+/// What came of a thread.
+fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, String>>) -> Result<T, String> {
+    let panicked = |_| Err("a thread at an optical switch panicked".to_owned());
+    thread.join().unwrap_or_else(panicked)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
