@@ -123,6 +123,18 @@ fn traffic_goes_where_circuits_lead() {
             );
         }
     }
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let found = &manifest["environment"]["equipment"]["o"];
+    assert_eq!(found["dialect"], "scpi", "{found}");
+    assert_eq!(
+        found["vendor"], "Polatis",
+        "what the switch says of itself: {found}"
+    );
+    assert!(
+        found["address"].as_str().unwrap().starts_with("127.0.0.1:"),
+        "{found}"
+    );
     assert_eq!(report["ops"][2]["step"], "crossed");
     let crossed = change(&report, "crossed");
     assert_eq!(

@@ -17,6 +17,7 @@ use super::soft_roce::{self, Port};
 use crate::event::{Calibration, LinkCalibration, LinkCount};
 use crate::scenario::plan::optical::path;
 use crate::scenario::plan::{FabricKind, Link, Network, NodeKind, Plan, Route};
+use crate::testbed::beside::Stop;
 use crate::testbed::stages::Notice;
 
 /// The fabric could not be brought up.
@@ -150,7 +151,7 @@ impl Emulated {
         if shared {
             description += &format!(", {} soft-RoCE devices", devices.count());
         }
-        let optics = light(plan, &fabric, run_id, journal)?;
+        let optics = Optics::serve(plan, &fabric).map_err(UpError::Optical)?;
         if let Some(optics) = &optics {
             description += &format!("; optical switches {}", optics.describe());
         }
@@ -192,27 +193,10 @@ impl Emulated {
         self.devices.of(host).map(port).collect()
     }
 
-    /// Measures one path for each kind of access link: between two hosts that hang on it. `None` where
-    /// hosts share a namespace: the measurement knows them by theirs.
-    pub fn calibrate(&self, plan: &Plan) -> Result<Option<Calibration>, String> {
-        if self.shared {
-            return Ok(None);
-        }
-        let mut links = Vec::new();
-        for (from, to, way) in pairs(plan) {
-            let found = genie_emu::calibrate::measure_over(&self.fabric, (from, to), &way)
-                .map_err(|e| format!("calibration failed: {e}"))?;
-            let shaper = |rate| Shaper::for_link(rate, plan.network.mtu).to_string();
-            links.push(LinkCalibration {
-                shaper: found.nominal_bps.map_or_else(|| "none".into(), shaper),
-                wanted_bps: found.nominal_bps.map(|rate| rate as f64),
-                measured_bps: found.measured_bps,
-                hops: found.hops,
-                wanted_one_way_us: found.wire_us,
-                measured_one_way_us: found.one_way_us,
-            });
-        }
-        Ok(Some(Calibration { links }))
+    /// The network, if [`calibrate`] can measure it: not where hosts share a namespace, because the measurement
+    /// knows them by theirs.
+    pub fn measurable(&self) -> Option<Arc<genie_emu::Fabric>> {
+        (!self.shared).then(|| self.fabric.clone())
     }
 
     /// Reports links that others delete or set down.
@@ -259,20 +243,24 @@ impl Emulated {
     }
 }
 
-/// Serves the plan's optical switches. Their leases go with the run.
-fn light(
-    plan: &Plan,
-    fabric: &Arc<genie_emu::Fabric>,
-    run_id: &str,
-    journal: &Journal,
-) -> Result<Option<Optics>, UpError> {
-    if plan.optical.is_none() {
-        return Ok(None);
+/// Measures one path for each kind of access link: between two hosts that hang on it. Asked to stop, it leaves out
+/// what it has not measured yet.
+pub fn calibrate(fabric: &genie_emu::Fabric, plan: &Plan, stop: &Stop) -> Result<Calibration, String> {
+    let mut links = Vec::new();
+    for (from, to, way) in pairs(plan).into_iter().take_while(|_| !stop.asked()) {
+        let found = genie_emu::calibrate::measure_over(fabric, (from, to), &way)
+            .map_err(|e| format!("calibration failed: {e}"))?;
+        let shaper = |rate| Shaper::for_link(rate, plan.network.mtu).to_string();
+        links.push(LinkCalibration {
+            shaper: found.nominal_bps.map_or_else(|| "none".into(), shaper),
+            wanted_bps: found.nominal_bps.map(|rate| rate as f64),
+            measured_bps: found.measured_bps,
+            hops: found.hops,
+            wanted_one_way_us: found.wire_us,
+            measured_one_way_us: found.one_way_us,
+        });
     }
-    let failed = |e: std::io::Error| UpError::Optical(format!("cannot make a private directory: {e}"));
-    let folder = journal.private_dir().map_err(failed)?.join("leases");
-    let owner = format!("genie run {run_id}");
-    Optics::up(plan, fabric, &folder, &owner).map_err(UpError::Optical)
+    Ok(Calibration { links })
 }
 
 /// Two hosts for each access rate, the first that have it and a way between them.
