@@ -1,18 +1,19 @@
 //! Routes of all nodes: at bring-up, and later when circuits have changed where links lead.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Fabric, FabricError};
+use crate::netlink::Request;
 use crate::netlink::route::{self, Route};
-use crate::netlink::{NetlinkError, Request};
 use crate::shaping;
 use crate::spec::{NodeSpec, Role, RouteSpec};
 
-/// Between two looks at links that are coming up.
-const LOOK: Duration = Duration::from_micros(200);
+/// Between two looks at links that are coming up: the first and the longest. Every look takes the lock under which
+/// the kernel brings links up, of all namespaces.
+const LOOK: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(2));
 
 /// Interface number of each node's interfaces by their names.
 type Indices<'a> = HashMap<(usize, &'a str), u32>;
@@ -67,39 +68,37 @@ impl Fabric {
     /// after `patience`.
     pub fn wait_up(&self, links: &[usize], patience: Duration) -> Result<Vec<usize>, FabricError> {
         let start = Instant::now();
-        loop {
-            let down = self.without_carrier(links)?;
-            if down.is_empty() || start.elapsed() > patience {
-                return Ok(down);
-            }
-            std::thread::sleep(LOOK);
+        let (mut down, mut pause) = (self.without_carrier(links)?, LOOK.0);
+        while !down.is_empty() && start.elapsed() < patience {
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(LOOK.1);
+            down = self.without_carrier(&down)?;
         }
+        Ok(down)
     }
 
     /// Which of these links have no carrier at an end that is not an optical switch's.
     pub fn without_carrier(&self, links: &[usize]) -> Result<Vec<usize>, FabricError> {
-        let mut of_node: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut of_node: BTreeMap<usize, Vec<(u32, usize)>> = BTreeMap::new();
         for &link in links {
-            for (node, _) in &self.spec.links[link].ends {
-                of_node.entry(*node).or_default().push(link);
+            for ((node, _), &port) in self.spec.links[link].ends.iter().zip(&self.ports[link]) {
+                of_node.entry(*node).or_default().push((port, link));
             }
         }
         let mut down = Vec::new();
-        for (number, links) in of_node {
+        for (number, ends) in of_node {
             if self.spec.nodes[number].role == Role::Optical {
                 continue;
             }
-            let failed = |source: NetlinkError| FabricError::Netlink {
+            let ports: Vec<u32> = ends.iter().map(|(port, _)| *port).collect();
+            let found = self.nodes[number].netlink().links_of(&ports);
+            let found = found.map_err(|source| FabricError::Netlink {
                 node: self.spec.nodes[number].name.clone(),
                 source,
-            };
-            let found = self.nodes[number].netlink().links().map_err(failed)?;
+            })?;
             let up = |port: u32| found.iter().any(|l| l.index == port && l.operational);
-            down.extend(links.into_iter().filter(|&link| {
-                let ends = self.spec.links[link].ends.iter().zip(&self.ports[link]);
-                ends.into_iter()
-                    .any(|((node, _), &port)| *node == number && !up(port))
-            }));
+            let dark = ends.into_iter().filter(|(port, _)| !up(*port));
+            down.extend(dark.map(|(_, link)| link));
         }
         down.sort_unstable();
         down.dedup();
