@@ -418,7 +418,7 @@ pub struct LinkDark {
     pub before: Option<String>,
     /// And afterwards.
     pub after: Option<String>,
-    /// From the end of light to the link being up again; `None`: dark before or afterwards.
+    /// From the link beginning to follow the end of light to its being up again; `None`: dark before or afterwards.
     pub dark_light_s: Option<f64>,
     /// From the last probe heard from the old far end to the first from the new, by the kernel's stamps.
     pub dark_traffic_s: Option<f64>,

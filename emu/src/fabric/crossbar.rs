@@ -3,12 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::{Fabric, FabricError};
 use crate::namespace::enter;
 use crate::netlink::redirect::{self, Classifier};
 use crate::netlink::{Netlink, NetlinkError, Request, link};
 use crate::spec::Role;
+
+/// The kernel changes links one by one, whatever their namespaces (its RTNL lock). Switches that change at once
+/// would wait for each other at every port, so that each were dark as long as all of them take: one goes after the
+/// other instead.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// How frames get from one port to the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +109,11 @@ impl Fabric {
 
 impl Crossbar {
     /// From now on the ports of `parted` links are dark, and those with which they were joined; then light
-    /// passes between the ports of each pair of `joined` links.
+    /// passes between the ports of each pair of `joined` links. Gives when the kernel began with it.
     ///
     /// # Errors
     /// What the kernel refused. Ports are then taken to be as they were, so that asking again tries all of it.
-    pub fn change(&mut self, parted: &[usize], joined: &[(usize, usize)]) -> Result<(), FabricError> {
+    pub fn change(&mut self, parted: &[usize], joined: &[(usize, usize)]) -> Result<Instant, FabricError> {
         let mut after = self.joined.clone();
         let mut requests = Vec::new();
         let both = joined.iter().flat_map(|&(a, b)| [a, b]);
@@ -120,13 +127,16 @@ impl Crossbar {
             after.extend([(a, b), (b, a)]);
             requests.extend(self.lit([self.ports[&a], self.ports[&b]]));
         }
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
         let applied = self.netlink.apply(&requests);
+        drop(turn);
         applied.map_err(|source| FabricError::Netlink {
             node: self.node.clone(),
             source,
         })?;
         self.joined = after;
-        Ok(())
+        Ok(begun)
     }
 
     fn lit(&self, ports: [u32; 2]) -> Vec<Request> {
