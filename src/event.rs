@@ -360,8 +360,9 @@ pub struct Reconfiguration {
     pub switches: Vec<SwitchChange>,
     /// The ends of links whose circuit changed.
     pub links: Vec<LinkDark>,
-    /// Frames that hosts and switches could not send because their port was dark, probes left out.
-    pub lost_frames: u64,
+    /// Frames that hosts and switches could not send because their port was dark: at least so many, because of
+    /// each port's all probes are left out that did not arrive. `None`: the kernel could not be asked.
+    pub lost_frames: Option<u64>,
     /// Probes that did not arrive.
     pub probes_lost: u64,
     /// Time between two probes out of a port; `None`: no port moved.
@@ -369,8 +370,8 @@ pub struct Reconfiguration {
     /// The longest time between two of them: what traffic measured is no finer.
     pub probe_pause_s: Option<f64>,
     /// TCP segments that all hosts sent again from the first command to the next change or the end of the
-    /// operation; 0 when nothing was played.
-    pub retransmits: u64,
+    /// operation; 0 when nothing was played. `None`: the kernel could not be asked.
+    pub retransmits: Option<u64>,
 }
 
 /// A change of one switch's circuits.
@@ -417,7 +418,7 @@ pub struct LinkDark {
     pub before: Option<String>,
     /// And afterwards.
     pub after: Option<String>,
-    /// From the end of light to the link being up again; `None`: dark before or afterwards.
+    /// From the link beginning to follow the end of light to its being up again; `None`: dark before or afterwards.
     pub dark_light_s: Option<f64>,
     /// From the last probe heard from the old far end to the first from the new, by the kernel's stamps.
     pub dark_traffic_s: Option<f64>,

@@ -6,7 +6,7 @@ mod results_fixture;
 
 use std::path::Path;
 
-use genie::event::{Event, MessageSeen, RankLoss, RankMessages, Status};
+use genie::event::{Event, MessageSeen, NeighboursFound, RankLoss, RankMessages, Reconfiguration, Status};
 use genie::report::live::{Live, Output};
 use genie::report::progress::Said;
 use genie::report::style::Style;
@@ -40,6 +40,75 @@ fn a_completed_run() {
     insta::assert_snapshot!("completed-120", table(&run, 120));
     insta::assert_snapshot!("completed-80", table(&run, 80));
     insta::assert_snapshot!("completed-json", json::text(&run, Some("results/x".as_ref())));
+}
+
+/// A change of no switches before operation `op`, or while it is played.
+fn change(op: usize, during: bool) -> Reconfiguration {
+    Reconfiguration {
+        number: 0,
+        step: format!("step {op}"),
+        op,
+        during,
+        at_s: 1.5,
+        switches: Vec::new(),
+        links: Vec::new(),
+        lost_frames: None,
+        probes_lost: 0,
+        probe_every_s: None,
+        probe_pause_s: None,
+        retransmits: Some(3),
+    }
+}
+
+/// What is stored in lists of its own is shown in the order in which it happened.
+#[test]
+fn circuits_neighbours_and_rows_come_in_their_order() {
+    let plan = made::plan();
+    let found = |op: usize| {
+        Event::NeighboursFound(NeighboursFound {
+            step: format!("step {op}"),
+            op,
+            job: format!("j{op}"),
+            dimension: 0,
+            pairs: Vec::new(),
+        })
+    };
+    let row = |op: usize| Event::OpFinished(made::record(&plan, op, &made::around(120.0)));
+    let events = [
+        Event::Reconfigured(change(0, false)),
+        found(0),
+        Event::Reconfigured(change(0, true)),
+        row(0),
+        row(1),
+        Event::Reconfigured(change(2, false)),
+        found(2),
+    ];
+    let text = table(&played(&plan, &events), 120);
+    let shown: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("# circuits"))
+        .filter_map(|line| match line {
+            _ if line.starts_with("# circuits") => Some(if line.contains("while") {
+                "during"
+            } else {
+                "before"
+            }),
+            _ if line.starts_with("# neighbours") => Some("neighbours"),
+            _ if !line.starts_with('#') => Some("row"),
+            _ => None,
+        })
+        .collect();
+    let (first, second) = (
+        ["before", "neighbours", "during", "row"],
+        ["row", "before", "neighbours"],
+    );
+    assert_eq!(shown, [&first[..], &second[..]].concat(), "{text}");
+    // What could not be counted is not said to be none.
+    assert!(
+        text.contains("lost: an unknown number of frames at dark ports"),
+        "{text}"
+    );
+    assert!(text.contains("3 TCP segments again"), "{text}");
 }
 
 #[test]

@@ -123,6 +123,18 @@ fn traffic_goes_where_circuits_lead() {
             );
         }
     }
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let found = &manifest["environment"]["equipment"]["o"];
+    assert_eq!(found["dialect"], "scpi", "{found}");
+    assert_eq!(
+        found["vendor"], "Polatis",
+        "what the switch says of itself: {found}"
+    );
+    assert!(
+        found["address"].as_str().unwrap().starts_with("127.0.0.1:"),
+        "{found}"
+    );
     assert_eq!(report["ops"][2]["step"], "crossed");
     let crossed = change(&report, "crossed");
     assert_eq!(
@@ -261,6 +273,31 @@ fn nothing_is_left_behind_whenever_it_ends() {
     assert_eq!(machine.namespaces(), [""; 0]);
     let left: Vec<String> = machine.found().difference(&before).cloned().collect();
     assert!(left.is_empty(), "{left:#?}");
+}
+
+/// A switch that never answers is not waited for longer than set-up may take, and not at all after a signal.
+#[test]
+fn switches_that_do_not_answer_end_the_run() {
+    let Some(machine) = Machine::new() else { return };
+    let before = machine.found();
+    let mute = pairs("scpi", "20 s", "trouble = { drop-reply = 1 }");
+    let mute = mute.replace("[testbed]", "[testbed]\nsetup_deadline = \"2 s\"");
+    let ended = machine.play(&mute).end().expect(5);
+    assert!(ended.stderr.contains("optical switch o"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("given up after 2 s"), "{}", ended.stderr);
+    assert!(ended.took < Duration::from_secs(12), "{:?}", ended.took);
+    machine.assert_as_before(&before);
+
+    let slow = pairs("tl1-polatis", "20 ms", "trouble = { slow-reply = \"60 s\" }");
+    let mut run = machine.play(&slow).start();
+    run.until_event("the fabric", |event| {
+        event["event"] == "stage" && event["stage"] == "fabric-up"
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    run.signal(Signal::SIGINT);
+    let ended = run.end().expect(130);
+    assert!(ended.took < Duration::from_secs(12), "{:?}", ended.took);
+    machine.assert_as_before(&before);
 }
 
 /// RFold's placements on cubes: every neighbour of every job is one hop away by what packets find.

@@ -1,10 +1,11 @@
 //! Plans: what scenarios in this repository become, bytes per link, and that routes are shortest
 //! paths that arrive.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use genie::cli;
+use genie::scenario::plan::optical::{self, Ways};
 use genie::scenario::plan::{Network, NodeKind, Plan};
 use genie::scenario::{self, planner};
 use proptest::prelude::*;
@@ -243,6 +244,82 @@ fn a_matrix_is_as_large_as_its_largest_row_or_column() {
     );
     assert_eq!(plan.ops[0].op.bytes, 8);
     assert_eq!(plan.ops[0].op.matrix, Some(vec![vec![0, 8], vec![4, 0]]));
+}
+
+/// Four hosts, three of them behind a switch that has two ports at an optical switch; the fourth is there as well.
+fn over_light(change: &str) -> String {
+    format!(
+        r#"
+        name = "x"
+        topology.host = [{{ name = "h0" }}, {{ name = "h1" }}, {{ name = "h2" }}, {{ name = "h3" }}]
+        topology.switch = [{{ name = "s" }}]
+        topology.ocs = [{{ name = "o", dialect = "scpi" }}]
+        topology.link = [
+            {{ ends = ["h0", "s"], rate = "1 Gbit/s" }},
+            {{ ends = ["h1", "s"], rate = "1 Gbit/s" }},
+            {{ ends = ["h2", "s"], rate = "1 Gbit/s" }},
+            {{ ends = ["s", "o"], port = 1, rate = "1 Gbit/s", name = "one" }},
+            {{ ends = ["s", "o"], port = 2, rate = "1 Gbit/s", name = "two" }},
+            {{ ends = ["h3", "o"], port = 3, rate = "1 Gbit/s" }},
+        ]
+        [[step]]
+        circuits = [["o:1", "o:3"]]
+        [[step.collective]]
+        op = "all-to-all"
+        algorithm = "direct"
+        sizes = "1 MiB"
+        {change}
+        "#
+    )
+}
+
+/// Where circuits change under an operation, no share of a link is known that its flows could keep to: they are
+/// not paced, and so must not all be sent at once.
+#[test]
+fn flows_whose_circuits_change_are_neither_paced_nor_sent_all_at_once() {
+    let op = |change: &str| plan_text(&over_light(change), &[]).ops.remove(0);
+    let still = op("");
+    assert!(still.shares_links() && still.op.sends_in_flight == 4);
+    let changed = op("[[step.change]]\nat = \"5 ms\"\ncircuits = [[\"o:2\", \"o:3\"]]");
+    assert!(!changed.shares_links());
+    assert_eq!(changed.op.sends_in_flight, genie::system::op::SENDS_IN_FLIGHT);
+}
+
+#[test]
+fn the_management_network_takes_no_name_that_is_somebodys() {
+    let text = over_light("")
+        .replace("name = \"one\"", "name = \"h0-management\"")
+        .replace("name = \"two\"", "name = \"h0-management2\"");
+    let plan = plan_text(&text, &[]);
+    let names: Vec<&str> = plan.network.links.iter().map(|link| link.name.as_str()).collect();
+    let different: BTreeSet<&&str> = names.iter().collect();
+    assert_eq!(different.len(), names.len(), "{names:?}");
+    assert!(names.contains(&"h0-management3"), "{names:?}");
+}
+
+#[test]
+fn ways_that_are_found_together_are_those_that_are_found_alone() {
+    for name in ["rfold-live", "ocs-reconfigure"] {
+        let plan = plan_file(format!("scenarios/{name}.toml").as_ref());
+        let network = &plan.network;
+        let is_host = |node: &usize| network.nodes[*node].kind == NodeKind::Host;
+        let hosts: Vec<usize> = (0..network.nodes.len()).filter(is_host).collect();
+        let optical = plan.optical.as_ref().expect("it has optical switches");
+        let mut joined = 0;
+        for wiring in optical.steps.iter().map(|step| &step.wiring) {
+            let ways = Ways::new(network, wiring);
+            for &to in &hosts {
+                let alone = |from: &usize| {
+                    let path = optical::path(network, &wiring.routes, &wiring.circuits, (*from, to));
+                    path.map(|path| path.hops)
+                };
+                let alone: Vec<Option<usize>> = hosts.iter().map(alone).collect();
+                joined += alone.iter().flatten().count();
+                assert_eq!(ways.hops(&hosts, to), alone, "{name}, to {to}");
+            }
+        }
+        assert!(joined > hosts.len(), "{name}: nothing is joined");
+    }
 }
 
 /// Interface names, addresses, and every route of every node walked to its end.

@@ -463,3 +463,33 @@ fn delays_are_emulated_or_said_to_be_missing() {
     }
     lab.down();
 }
+
+/// What cannot be is refused before anything is changed: the old routes still lead where they led.
+#[test]
+fn routes_by_interfaces_that_are_not_there_are_refused_whole() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::up(&star(&run_id(), 2, None, 1500));
+    let standing: Vec<Vec<RouteSpec>> = lab
+        .fabric
+        .spec()
+        .nodes
+        .iter()
+        .map(|node| node.routes.clone())
+        .collect();
+    let mut wrong = standing.clone();
+    wrong[0].clear();
+    wrong[2][1].interfaces = vec!["p9".into()];
+    let refused = lab.fabric.reroute(&wrong).unwrap_err().to_string();
+    assert!(refused.contains("sw has no interface \"p9\""), "{refused}");
+    assert_eq!(lab.fabric.hops(&[(0, 1)]).unwrap()[0].hops, Some(2));
+    // And what can be is done from there.
+    let mut cut = standing.clone();
+    cut[2].remove(1);
+    lab.fabric.reroute(&cut).unwrap();
+    assert_eq!(lab.fabric.hops(&[(0, 1)]).unwrap()[0].hops, None);
+    lab.fabric.reroute(&standing).unwrap();
+    assert_eq!(lab.fabric.hops(&[(0, 1)]).unwrap()[0].hops, Some(2));
+    lab.down();
+}

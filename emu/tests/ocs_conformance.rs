@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)] // clippy takes helpers of integration tests for code
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use genie_drivers::ocs::{
@@ -176,6 +179,24 @@ fn a_moved_circuit_is_dark_for_the_settle_time_and_at_most_20_ms() {
         let limit = settle + Duration::from_millis(20);
         assert!(darks.iter().any(|dark| *dark <= limit), "{dialect}: {darks:?}");
     }
+}
+
+/// A session whose client takes no answers is stuck in one for seconds; what follows the light goes at once.
+#[test]
+fn the_observer_goes_with_the_server_whatever_sessions_do() {
+    let held = Arc::new(());
+    let left = Arc::downgrade(&held);
+    let observer = move |_: &[(Circuit, bool)]| drop(held.clone());
+    let server = Server::start(options(Dialect::Scpi, &[]), Box::new(observer)).unwrap();
+    let mut client = TcpStream::connect(server.address()).unwrap();
+    client
+        .set_write_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    let questions = b"*IDN?\r\n".repeat(1000);
+    while client.write_all(&questions).is_ok() {}
+    assert!(left.upgrade().is_some());
+    drop(server);
+    assert!(left.upgrade().is_none(), "a session keeps it");
 }
 
 #[test]

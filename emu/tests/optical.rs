@@ -12,6 +12,7 @@ use common::{Lab, is_root, run_id};
 use genie_drivers::ocs::{self, Change, Circuit, Dialect, Endpoint, Size, Switch};
 use genie_emu::Fabric;
 use genie_emu::fabric::crossbar::Way;
+use genie_emu::netlink::{Netlink, link};
 use genie_emu::ocs::{Lamp, Options, Settle, Trouble};
 use genie_emu::spec::{FabricSpec, LinkSpec, NodeSpec, Role, RouteSpec};
 
@@ -107,6 +108,15 @@ fn soon_up(fabric: &Fabric, wanted: &[usize]) {
     assert_eq!(up(fabric), wanted);
 }
 
+/// No link comes up, soon or later, and nothing gets through.
+fn stays_dark(fabric: &Fabric, why: &str) {
+    soon_up(fabric, &[]);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(up(fabric), [0; 0], "{why}");
+    let found = fabric.hops(&[(0, 1), (1, 0), (0, 2)]).unwrap();
+    assert!(found.iter().all(|pair| pair.hops.is_none()), "{why}: {found:?}");
+}
+
 #[test]
 fn links_follow_the_light_and_nothing_else() {
     if !is_root() {
@@ -126,12 +136,12 @@ fn links_follow_the_light_and_nothing_else() {
 
     // Moving it darkens what is left behind.
     apply(&mut *switch, &duplex(1, 2), &[]);
-    soon_up(fabric, &[]);
+    stays_dark(fabric, "nothing joined");
     // One way only is no link, and neither is a circuit into which no light comes.
     apply(&mut *switch, &[], &[Circuit::new(1, 2)]);
-    assert_eq!(up(fabric), [0; 0], "light one way");
+    stays_dark(fabric, "light one way");
     apply(&mut *switch, &[Circuit::new(1, 2)], &duplex(1, 3));
-    assert_eq!(up(fabric), [0; 0], "no light enters 3A");
+    stays_dark(fabric, "no light enters 3A");
     apply(&mut *switch, &duplex(1, 3), &duplex(2, 1));
     soon_up(fabric, &[0, 1]);
     assert_eq!(lamp.failure(), None);
@@ -176,6 +186,45 @@ fn frames_go_where_circuits_lead_in_every_way_that_the_kernel_has() {
         );
     }
     assert!(ways > 0, "no way at all");
+    lab.down();
+}
+
+/// What the kernel refuses is not taken for done: a port that is not the crossbar's any more cannot be lit.
+#[test]
+fn what_links_could_not_follow_is_said_and_nothing_is_logged() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::up(&spec(&run_id()));
+    let fabric = &lab.fabric;
+    let (lamp, mut switch) = lamp(fabric, Dialect::Scpi, &[]);
+    std::thread::scope(|scope| {
+        let deleted = scope.spawn(|| {
+            genie_emu::enter(fabric.namespace(1)).unwrap();
+            let mut netlink = Netlink::open().unwrap();
+            let port = netlink
+                .links()
+                .unwrap()
+                .into_iter()
+                .find(|link| link.name == "eth0");
+            netlink
+                .apply(&[link::delete(port.unwrap().index, "eth0")])
+                .unwrap();
+        });
+        deleted.join().unwrap();
+    });
+    apply(&mut *switch, &[], &duplex(1, 2));
+    let end = Instant::now() + Duration::from_secs(2);
+    while lamp.failure().is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(
+        lamp.failure().is_some_and(|why| why.contains("in ocs")),
+        "{:?}",
+        lamp.failure()
+    );
+    assert_eq!(lamp.flashes(), []);
+    drop(lamp);
     lab.down();
 }
 

@@ -10,6 +10,7 @@ use crate::results::gate::baseline::{Baseline, BaselineError};
 use crate::results::gate::{Measured, Verdict, judge, measured};
 use crate::results::store::{Selector, StoreError};
 use crate::results::{Store, durable};
+use crate::scenario::suggest;
 use crate::testbed::exit;
 
 /// Longest baseline, bytes.
@@ -166,7 +167,7 @@ fn measure(args: &Args) -> Result<(Measured, PathBuf), GateError> {
     Ok((measured, path))
 }
 
-/// The baseline beside a path that is called most like it.
+/// The baseline beside a path whose name is a slip of the hand away.
 fn nearest(path: &Path) -> Option<String> {
     let wanted = path.file_stem()?.to_string_lossy().into_owned();
     let entries = fs::read_dir(path.parent()?)
@@ -174,9 +175,10 @@ fn nearest(path: &Path) -> Option<String> {
         .flatten()
         .map(|entry| entry.path());
     let baselines = entries.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    let names = baselines.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
-    let like = |name: &String| strsim::jaro_winkler(&wanted, name);
-    names.max_by(|a, b| like(a).total_cmp(&like(b)))
+    let names: Vec<String> = baselines
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    suggest::nearest(&wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// A scenario's name as that of a file: runs may come from anywhere.
@@ -233,5 +235,21 @@ fn failed(path: &Path, source: io::Error) -> GateError {
     GateError::Io {
         path: path.into(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_that_is_like_it_is_suggested() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["hello.toml", "rfold-live.toml", "hallo.txt"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let near = |name: &str| nearest(&folder.path().join(name));
+        assert_eq!(near("helo.toml"), Some("hello".into()));
+        assert_eq!(near("throughput.toml"), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use genie_emu::{journal, privilege};
@@ -134,6 +135,7 @@ pub fn run(args: Args) -> i32 {
     };
     // What a killed run has left is undone now; what cannot be is no reason not to run.
     let left = journal::clean_dead().map_or_else(|e| vec![e.to_string()], |report| report.failed);
+    let plan = Arc::new(plan);
     let code = match args.repeat {
         1 => play(&stage, &plan, None, started, &left, &mut io::stdout()),
         _ => repeat(&stage, &plan, &left),
@@ -180,7 +182,7 @@ struct Played {
 }
 
 /// Plays it several times; ends with the first that does not complete.
-fn repeat(stage: &Stage<'_>, plan: &Plan, left: &[String]) -> Played {
+fn repeat(stage: &Stage<'_>, plan: &Arc<Plan>, left: &[String]) -> Played {
     let args = stage.args;
     let (mut first, mut objects) = (None::<Played>, Vec::new());
     for number in 1..=args.repeat {
@@ -215,7 +217,7 @@ fn repeat(stage: &Stage<'_>, plan: &Plan, left: &[String]) -> Played {
 /// Plays it once, as a repetition of the run that is given, if one is.
 fn play(
     stage: &Stage<'_>,
-    plan: &Plan,
+    plan: &Arc<Plan>,
     repetition: Option<(Option<RunId>, u32)>,
     started: Instant,
     left: &[String],
@@ -223,7 +225,7 @@ fn play(
 ) -> Played {
     let args = stage.args;
     let id = RunId::now();
-    let mut stored = Run::new(id.clone(), plan.clone(), Environment::capture());
+    let mut stored = Run::new(id.clone(), Plan::clone(plan), Environment::capture());
     stored.manifest.repetition = repetition.map(|(group, number)| Repetition {
         group: group.unwrap_or_else(|| id.clone()),
         number,

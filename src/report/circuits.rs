@@ -29,7 +29,7 @@ pub fn lines(change: &Reconfiguration) -> Vec<String> {
         lines.push(format!(
             "  lost: {} at dark ports, {} of {}; then {} again",
             count(change.lost_frames, "frame"),
-            count(change.probes_lost, "probe"),
+            count(Some(change.probes_lost), "probe"),
             change
                 .probe_every_s
                 .map_or("no stream".into(), |every| format!("one each {}", time(every))),
@@ -104,8 +104,9 @@ pub fn neighbours(found: &NeighboursFound) -> String {
     )
 }
 
-fn count(number: u64, name: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
+fn count(number: Option<u64>, name: &str) -> String {
+    let plural = if number == Some(1) { "" } else { "s" };
+    let number = number.map_or("an unknown number of".into(), |number| number.to_string());
     format!("{number} {name}{plural}")
 }
 

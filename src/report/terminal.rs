@@ -8,6 +8,7 @@ use std::path::Path;
 use super::columns::{Column, Layout, figures};
 use super::facts::facts;
 use super::style::{Style, Tone, wrap};
+use crate::event::{NeighboursFound, Reconfiguration};
 use crate::results::cautions::RowCaution;
 use crate::results::summary::{Row, has_root, name_of, reduces};
 use crate::results::{Run, State};
@@ -26,6 +27,35 @@ pub struct Shown {
     rows: usize,
     changes: usize,
     neighbours: usize,
+}
+
+/// What is shown next.
+#[derive(Debug)]
+enum Next<'a> {
+    Change(&'a Reconfiguration),
+    Neighbours(&'a NeighboursFound),
+    Row(&'a Row),
+}
+
+impl Next<'_> {
+    /// The operation that it belongs to, and its place there: what was before it, what happened during it, its row.
+    fn place(&self) -> (usize, u8) {
+        match self {
+            Next::Change(change) => (change.op, if change.during { 2 } else { 0 }),
+            Next::Neighbours(found) => (found.op, 1),
+            Next::Row(row) => (row.index, 3),
+        }
+    }
+}
+
+impl Shown {
+    fn next<'a>(&self, run: &'a Run) -> Option<Next<'a>> {
+        let manifest = &run.manifest;
+        let change = manifest.reconfigurations.get(self.changes).map(Next::Change);
+        let found = manifest.neighbours.get(self.neighbours).map(Next::Neighbours);
+        let row = run.rows.get(self.rows).map(Next::Row);
+        [change, found, row].into_iter().flatten().min_by_key(Next::place)
+    }
 }
 
 /// Writes the table of a run that is over (or as far as it is).
@@ -68,32 +98,25 @@ impl TableWriter {
     /// # Errors
     /// Those of `out`.
     pub fn more(&self, out: &mut impl Write, run: &Run, shown: &mut Shown) -> io::Result<()> {
-        loop {
-            let change = run.manifest.reconfigurations.get(shown.changes);
-            let found = run.manifest.neighbours.get(shown.neighbours);
-            let row = run.rows.get(shown.rows);
-            let next = row.map_or(usize::MAX, |row| row.index);
-            let due = change.map(|change| change.op).filter(|op| *op <= next);
-            match (change, row) {
-                _ if found.is_some_and(|found| found.op <= next && due.is_none_or(|op| op > found.op)) => {
-                    if let Some(found) = found {
-                        self.note(out, Tone::Faint, &super::circuits::neighbours(found))?;
-                    }
-                    shown.neighbours += 1;
-                }
-                (Some(change), _) if due.is_some() => {
+        while let Some(next) = shown.next(run) {
+            match next {
+                Next::Change(change) => {
                     for line in super::circuits::lines(change) {
                         self.note(out, Tone::Faint, &line)?;
                     }
                     shown.changes += 1;
                 }
-                (_, Some(row)) => {
+                Next::Neighbours(found) => {
+                    self.note(out, Tone::Faint, &super::circuits::neighbours(found))?;
+                    shown.neighbours += 1;
+                }
+                Next::Row(row) => {
                     self.row(out, row)?;
                     shown.rows += 1;
                 }
-                (_, None) => return Ok(()),
             }
         }
+        Ok(())
     }
 
     /// One row.

@@ -26,8 +26,8 @@ pub fn switch_lines(change: &Reconfiguration) -> String {
             opt_num(switch.dark_traffic_s),
             opt_num(change.probe_pause_s),
             change.probes_lost.to_string(),
-            change.lost_frames.to_string(),
-            change.retransmits.to_string(),
+            opt(change.lost_frames),
+            opt(change.retransmits),
             switch.retries.to_string(),
         ])
     };

@@ -329,13 +329,13 @@ pub const RECONFIGURATIONS: &[Column] = &[
         "lost_frames",
         "integer",
         "",
-        "frames lost at dark ports, probes left out",
+        "frames lost at dark ports, at least: of each port's all probes are left out that did not arrive; empty: the kernel could not be asked",
     ),
     (
         "retransmits",
         "integer",
         "",
-        "TCP segments sent again until the next change or the end of the operation",
+        "TCP segments sent again until the next change or the end of the operation; empty: the kernel could not be asked",
     ),
     (
         "retries",

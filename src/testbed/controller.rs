@@ -2,6 +2,7 @@
 //! down again. Emits events; prints nothing.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
@@ -13,11 +14,12 @@ use tokio::sync::mpsc;
 
 use genie_emu::journal::Journal;
 
+use super::beside::Stop;
 use super::clock::monotonic_ns;
 use super::control::{Assignment, Heartbeat, MessageLimits, Order, Report, RowDone};
 use super::exit;
 use super::fabric::Fabric;
-use super::fabric::emulated::real_rate;
+use super::fabric::emulated::{self, real_rate};
 use super::fabric::optical::reconfigure::Moment;
 use super::fabric::optical::timeline::{Due, Timeline};
 use super::forecast;
@@ -52,7 +54,7 @@ pub struct Outcome {
 
 /// A run in the making.
 pub struct Run<'a> {
-    plan: &'a Plan,
+    plan: &'a Arc<Plan>,
     run_id: &'a str,
     started: Instant,
     /// Pulses are wanted.
@@ -84,7 +86,7 @@ const PULSE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Carries a plan out. `started` is when `genie run` began; `watched`: somebody wants pulses.
 pub fn run(
-    plan: &Plan,
+    plan: &Arc<Plan>,
     run_id: &str,
     started: Instant,
     watched: bool,
@@ -275,20 +277,46 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn calibrate(&mut self) -> Result<(), Failure> {
-        let Some(fabric) = self.fabric.as_ref().filter(|_| self.plan.testbed.calibrate) else {
+    /// Begins a session with every optical switch.
+    async fn open_switches(&mut self, crew: &mut Crew<'a>, journal: &Journal) -> Result<(), Failure> {
+        let Some(optics) = self.fabric.as_ref().and_then(Fabric::optics).cloned() else {
             return Ok(());
         };
-        if let Some(calibration) = fabric.calibrate(self.plan).map_err(Failure::Fabric)? {
-            self.calibration = Some(calibration.clone());
-            self.say(Event::Calibrated(calibration));
-            self.stage("calibrated", String::new());
+        let folder = journal.private_dir();
+        let folder =
+            folder.map_err(|e| Failure::Internal(format!("cannot make a private directory: {e}")))?;
+        // Leases go with the run.
+        let (leases, owner) = (folder.join("leases"), format!("genie run {}", self.run_id));
+        let patience = self.plan.testbed.setup_deadline.std();
+        let open = move |stop: &Stop| optics.open((&leases, &owner), patience, stop);
+        // It keeps to its patience itself, and then says why.
+        let opened = crew
+            .beside("opening sessions with optical switches", None, open)
+            .await?;
+        for (name, facts) in opened.map_err(Failure::Fabric)? {
+            self.say(Event::EquipmentSeen { name, facts });
         }
         Ok(())
     }
 
+    async fn calibrate(&mut self, crew: &mut Crew<'a>) -> Result<(), Failure> {
+        let fabric = self.fabric.as_ref().filter(|_| self.plan.testbed.calibrate);
+        let Some(fabric) = fabric.and_then(Fabric::measurable) else {
+            return Ok(());
+        };
+        let (plan, patience) = (self.plan.clone(), self.plan.testbed.setup_deadline.std());
+        let measure = move |stop: &Stop| emulated::calibrate(&fabric, &plan, stop);
+        let measured = crew.beside("calibration", Some(patience), measure).await?;
+        let calibration = measured.map_err(Failure::Fabric)?;
+        self.calibration = Some(calibration.clone());
+        self.say(Event::Calibrated(calibration));
+        self.stage("calibrated", String::new());
+        Ok(())
+    }
+
     async fn with_crew(&mut self, crew: &mut Crew<'a>, journal: &mut Journal) -> Result<(), Failure> {
-        let plan = self.plan;
+        let plan: &'a Plan = self.plan;
+        self.open_switches(crew, journal).await?;
         let steps = plan
             .optical
             .as_ref()
@@ -297,7 +325,7 @@ impl<'a> Run<'a> {
         if let Some(first) = steps.first() {
             self.enter(crew, first).await?;
         }
-        self.calibrate()?;
+        self.calibrate(crew).await?;
         self.carried_before = self.counted();
         self.start_ranks(crew, journal).await?;
         self.connect(crew).await?;
@@ -327,28 +355,41 @@ impl<'a> Run<'a> {
             wiring: step.wiring.clone(),
         };
         let timeline = self.timeline(step, vec![due], false);
-        let entered = crew.attend(usize::from(timeline.is_some())).await;
+        let count = usize::from(timeline.is_some());
+        let entered = crew.attend(count, self.patience()).await;
         self.close(timeline, &entered);
         entered?;
         for mut made in crew.take_reconfigured() {
-            made.retransmits = 0; // nothing was played
+            made.retransmits = Some(0); // nothing was played
             self.say(Event::Reconfigured(made));
         }
         self.stage("circuits", step.name.clone());
-        self.find_neighbours(step)
+        self.find_neighbours(crew, step).await
+    }
+
+    /// No change of circuits takes longer: what drivers wait at most, and the time for set-up besides.
+    fn patience(&self) -> std::time::Duration {
+        let optics = self.fabric.as_ref().and_then(Fabric::optics);
+        let drivers = optics.map_or(std::time::Duration::ZERO, |optics| optics.patience());
+        drivers + self.plan.testbed.setup_deadline.std()
     }
 
     /// Whether those who are neighbours in their jobs are so in the network.
-    fn find_neighbours(&mut self, step: &Step) -> Result<(), Failure> {
-        let hosts: Vec<usize> = self.plan.ranks.iter().map(|place| place.host).collect();
+    async fn find_neighbours(&mut self, crew: &mut Crew<'a>, step: &Step) -> Result<(), Failure> {
+        let Some(optics) = self.fabric.as_ref().and_then(Fabric::optics) else {
+            return Ok(());
+        };
+        let patience = self.plan.testbed.setup_deadline.std();
+        let hosts: Arc<[usize]> = self.plan.ranks.iter().map(|place| place.host).collect();
         for neighbours in &step.neighbours {
-            let Some(optics) = self.fabric.as_ref().and_then(Fabric::optics) else {
-                return Ok(());
-            };
-            let found = optics
-                .find((step.name.as_str(), step.first_op), neighbours, &hosts)
-                .map_err(Failure::Fabric)?;
-            self.say(Event::NeighboursFound(found));
+            let (optics, hosts, neighbours) = (optics.clone(), hosts.clone(), neighbours.clone());
+            let (name, op) = (step.name.clone(), step.first_op);
+            let find = move |stop: &Stop| optics.find((&name, op), &neighbours, &hosts, stop);
+            let found = crew
+                .beside("looking for neighbours", Some(patience), find)
+                .await?;
+            let found = found.map_err(Failure::Fabric)?;
+            (self.emit)(Event::NeighboursFound(found));
         }
         Ok(())
     }
@@ -387,7 +428,7 @@ impl<'a> Run<'a> {
                     text: format!("step {step}: its traffic ended before {late} of its changes were due"),
                 });
             }
-            crew.attend(missing).await?;
+            crew.attend(missing, self.patience()).await?;
             self.say_reconfigured(crew);
         }
         Ok(())
@@ -425,10 +466,12 @@ impl<'a> Run<'a> {
         let optics = self.fabric.as_ref().and_then(Fabric::optics);
         let mut next = optics
             .filter(|_| !made.is_empty())
-            .map_or(0, |optics| optics.retransmits());
+            .and_then(|optics| optics.retransmits());
         for one in made.iter_mut().rev() {
             let counted = one.retransmits;
-            one.retransmits = next.saturating_sub(counted);
+            one.retransmits = next
+                .zip(counted)
+                .map(|(next, counted)| next.saturating_sub(counted));
             next = counted;
         }
         let count = made.len();
@@ -584,7 +627,7 @@ impl<'a> Run<'a> {
         .await?;
         let after = self.counted();
         let changes = self.say_reconfigured(crew);
-        self.say_nodes(row, &mut rows);
+        let modelled = self.say_nodes(crew, row, &mut rows).await;
         self.say_messages(row, &mut rows);
         let mut record = record(row, true, rows, difference(&before, &after));
         let taken = crew.cpu_time().since(&cpu_before);
@@ -592,14 +635,19 @@ impl<'a> Run<'a> {
         self.wrong += record.wrong.iter().sum::<u64>();
         self.rows_done += 1;
         self.say(Event::OpFinished(record));
-        Ok(changes)
+        modelled.map(|()| changes)
     }
 
     /// When the nodes of a trace were played, and what the model says of them.
-    fn say_nodes(&mut self, op: usize, rows: &mut [RowDone]) {
-        let Some(trace) = &self.plan.ops[op].trace else {
-            return;
-        };
+    async fn say_nodes(
+        &mut self,
+        crew: &mut Crew<'a>,
+        op: usize,
+        rows: &mut [RowDone],
+    ) -> Result<(), Failure> {
+        if self.plan.ops[op].trace.is_none() {
+            return Ok(());
+        }
         for (rank, row) in (0..).zip(rows) {
             let (labels, times) = (std::mem::take(&mut row.labels), std::mem::take(&mut row.times));
             self.say(Event::TracePlayed(TracePlayed {
@@ -609,8 +657,16 @@ impl<'a> Run<'a> {
                 times,
             }));
         }
-        let model = forecast::forecast(self.plan, &trace.recipe, self.calibration.as_ref());
+        let (plan, calibration) = (self.plan.clone(), self.calibration.clone());
+        let forecast = move |stop: &Stop| {
+            let trace = plan.ops[op].trace.as_ref()?;
+            forecast::forecast(&plan, &trace.recipe, calibration.as_ref(), stop)
+        };
+        let modelled = crew.beside("the model of a trace", None, forecast).await;
+        // What was measured is complete all the same.
+        let (model, result) = modelled.map_or_else(|failure| (None, Err(failure)), |model| (model, Ok(())));
         self.say(Event::TraceModelled { op, model });
+        result
     }
 
     /// Messages that ranks kept the times of.

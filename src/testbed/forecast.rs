@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::beside::Stop;
 use super::player::pass::{input, node_times};
 use crate::event::{Calibration, TraceModel};
 use crate::network::analytical::wires::{Wire, Wires};
@@ -23,9 +24,14 @@ const MOST_EVENTS: u64 = 20_000_000;
 /// Events between two looks at how many there were.
 const STRIDE: u64 = 1 << 16;
 
-/// What an iteration of the trace should be like; `None` when no shaped link is on the way, or the
-/// trace is too large to be worth the wait.
-pub fn forecast(plan: &Plan, recipe: &Recipe, calibration: Option<&Calibration>) -> Option<TraceModel> {
+/// What an iteration of the trace should be like; `None` when no shaped link is on the way, the trace is too large
+/// to be worth the wait, or it is asked to stop.
+pub fn forecast(
+    plan: &Plan,
+    recipe: &Recipe,
+    calibration: Option<&Calibration>,
+    stop: &Stop,
+) -> Option<TraceModel> {
     let wires = wires(plan, calibration)?;
     let ranks = plan.ranks.len() as u32;
     let seats = (0..ranks).map(|rank| Seat::new(rank, ranks, recipe));
@@ -35,7 +41,7 @@ pub fn forecast(plan: &Plan, recipe: &Recipe, calibration: Option<&Calibration>)
         failed: false,
     };
     let described = describe(&wires, calibration);
-    players.play(Network::wired(wires))?;
+    players.play(Network::wired(wires), stop)?;
     let end = |pass: usize| {
         players
             .seats
@@ -195,11 +201,11 @@ struct Players<'a> {
 }
 
 impl Players<'_> {
-    /// Plays all passes; `None` if it takes too long or does not end.
-    fn play(&mut self, mut network: Network) -> Option<()> {
+    /// Plays all passes; `None` if it takes too long, does not end, or is asked to.
+    fn play(&mut self, mut network: Network, stop: &Stop) -> Option<()> {
         network.start(self, self.seats.len() as u32);
         while !self.failed && network.run(self, STRIDE) {
-            if network.events() > MOST_EVENTS {
+            if network.events() > MOST_EVENTS || stop.asked() {
                 return None;
             }
         }

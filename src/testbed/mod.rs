@@ -2,7 +2,7 @@
 //! everything down again, whatever happens.
 //!
 //! * [`controller`]: the run from beginning to end.
-//! * [`stages`]: what the controller waits for: reports, losses, deadlines, signals.
+//! * [`stages`]: what the controller waits for: reports, losses, deadlines, signals. [`beside`]: work meanwhile.
 //! * [`store`]: rendezvous: ranks dial in with a token and say who they are.
 //! * [`control`]: the words between controller and ranks.
 //! * [`rank`], [`player`]: a rank process and its data thread. `transports`: what it plays over.
@@ -15,6 +15,7 @@
 //! * [`forecast`]: a trace that is played, in virtual time over the planned network.
 //! * [`exit`]: exit codes.
 
+pub mod beside;
 pub mod capacity;
 pub mod clock;
 pub mod congestion;

@@ -5,7 +5,9 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::time::error::Elapsed;
 
+use super::beside::{Beside, Stop};
 use super::control::{Heartbeat, Order, Report, RowDone};
 use super::cpu_time::Reading;
 use super::exit;
@@ -138,6 +140,8 @@ pub struct Crew<'a> {
     trouble_at: Option<Instant>,
     moved: u64,
     moved_at: Instant,
+    /// When it was judged last.
+    judged_at: Instant,
 }
 
 impl<'a> Crew<'a> {
@@ -155,6 +159,7 @@ impl<'a> Crew<'a> {
             trouble_at: None,
             moved: 0,
             moved_at: Instant::now(),
+            judged_at: Instant::now(),
         }
     }
 
@@ -187,16 +192,11 @@ impl<'a> Crew<'a> {
         let mut ticked = begun;
         let mut missing: Vec<bool> = self.seats.iter().map(|_| true).collect();
         while missing.iter().any(|m| *m) {
-            match tokio::time::timeout(TICK, self.notices.recv()).await {
-                Ok(Some(notice)) => {
-                    if let Some((rank, report)) = self.digest(notice)
-                        && take(rank, report)
-                    {
-                        missing[rank as usize] = false;
-                    }
-                }
-                Ok(None) => return Err(Failure::Internal("the control channel closed".into())),
-                Err(_) => {}
+            let heard = tokio::time::timeout(TICK, self.notices.recv()).await;
+            if let Some((rank, report)) = self.hear(heard)?
+                && take(rank, report)
+            {
+                missing[rank as usize] = false;
             }
             // Many ranks never leave a pause.
             if ticked.elapsed() >= TICK {
@@ -212,17 +212,58 @@ impl<'a> Crew<'a> {
         Ok(())
     }
 
-    /// Waits until `count` reconfigurations have been heard of since they were taken last.
-    pub async fn attend(&mut self, count: usize) -> Result<(), Failure> {
+    /// Waits until `count` reconfigurations have been heard of since they were taken last; `patience`: none of them
+    /// takes longer.
+    pub async fn attend(&mut self, count: usize, patience: Duration) -> Result<(), Failure> {
+        let (mut made, mut since) = (self.reconfigured.len(), Instant::now());
         while self.reconfigured.len() < count {
-            match tokio::time::timeout(TICK, self.notices.recv()).await {
-                Ok(Some(notice)) => drop(self.digest(notice)),
-                Ok(None) => return Err(Failure::Internal("the control channel closed".into())),
-                Err(_) => {}
-            }
+            let heard = tokio::time::timeout(TICK, self.notices.recv()).await;
+            self.hear(heard)?;
             self.judge(false)?;
+            if self.reconfigured.len() > made {
+                (made, since) = (self.reconfigured.len(), Instant::now());
+            } else if since.elapsed() > patience {
+                let patience = patience.as_secs_f64();
+                return Err(Failure::Fabric(format!(
+                    "circuits were not changed within {patience} s"
+                )));
+            }
         }
         Ok(())
+    }
+
+    /// Has something done on a thread of its own and hears notices until it is done. What takes longer than
+    /// `patience`, or is in the way when the run must end, is told to stop and waited for.
+    pub async fn beside<T: Send + 'static>(
+        &mut self,
+        what: &str,
+        patience: Option<Duration>,
+        work: impl FnOnce(&Stop) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let mut beside = Beside::start(work);
+        let begun = Instant::now();
+        loop {
+            tokio::select! {
+                done = &mut beside.result => {
+                    return done.map_err(|_| Failure::Internal(format!("{what}: the thread panicked")));
+                }
+                heard = tokio::time::timeout(TICK, self.notices.recv()) => drop(self.hear(heard)?),
+            }
+            self.judge(false)?;
+            if let Some(patience) = patience.filter(|patience| begun.elapsed() > *patience) {
+                let patience = patience.as_secs_f64();
+                return Err(Failure::Fabric(format!("{what} took longer than {patience} s")));
+            }
+        }
+    }
+
+    /// Takes in what was heard within a tick, if anything was.
+    fn hear(&mut self, heard: Result<Option<Notice>, Elapsed>) -> Result<Option<(Rank, Report)>, Failure> {
+        match heard {
+            Ok(Some(notice)) => Ok(self.digest(notice)),
+            Ok(None) => Err(Failure::Internal("the control channel closed".into())),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Reconfigurations that were heard of since this was called last.
@@ -322,6 +363,7 @@ impl<'a> Crew<'a> {
 
     /// Ends the wait if something has gone wrong for good.
     fn judge(&mut self, playing: bool) -> Result<(), Failure> {
+        self.excuse_pause();
         if let Some(number) = self.signal {
             return Err(Failure::Signal(number));
         }
@@ -369,6 +411,18 @@ impl<'a> Crew<'a> {
             ));
         }
         Ok(())
+    }
+
+    /// Where this process did something else for long, or had no processor, ranks could not be heard: that silence is
+    /// not theirs.
+    fn excuse_pause(&mut self) {
+        let pause = self.judged_at.elapsed();
+        self.judged_at += pause;
+        if pause > 2 * TICK {
+            self.moved_at += pause;
+            let heard = self.seats.iter_mut().filter_map(|seat| seat.heard_at.as_mut());
+            heard.for_each(|at| *at += pause);
+        }
     }
 
     /// The ranks whose end explains the trouble: those whose process ended; else those that closed
@@ -514,5 +568,73 @@ fn process_state(pid: u32) -> &'static str {
     match stat.rsplit(") ").next().and_then(|rest| rest.chars().next()) {
         Some('T' | 't') => ": its process is stopped",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{load_text, planner};
+
+    fn plan() -> Plan {
+        let text = "name = \"x\"\n[testbed]\nfabric = \"host\"\nranks = 2\ndeadline = \"300 ms\"\n\
+                    [[traffic.collective]]\nop = \"barrier\"\n";
+        let planned = load_text("x.toml", text, &[]).and_then(|loaded| planner::build(&loaded));
+        planned.unwrap_or_else(|wrong| panic!("{wrong}"))
+    }
+
+    #[tokio::test]
+    async fn work_beside_gives_its_result() {
+        let (plan, (_send, notices)) = (plan(), mpsc::unbounded_channel());
+        let mut crew = Crew::new(&plan, Instant::now(), notices);
+        assert_eq!(crew.beside("adding", None, |_| 1 + 1).await.unwrap(), 2);
+        let failed = crew
+            .beside("a bug", None, |_| -> u8 { panic!("on purpose") })
+            .await;
+        assert!(matches!(failed, Err(Failure::Internal(_))), "{failed:?}");
+    }
+
+    /// Work that would never end: a signal and its own limit end it.
+    #[tokio::test]
+    async fn work_beside_is_ended_by_signals_and_limits() {
+        let (plan, (send, notices)) = (plan(), mpsc::unbounded_channel());
+        let mut crew = Crew::new(&plan, Instant::now(), notices);
+        let (ended, count) = std::sync::mpsc::channel();
+        let endless = move |ended: std::sync::mpsc::Sender<()>| {
+            move |stop: &Stop| {
+                while !stop.asked() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                ended.send(()).unwrap();
+            }
+        };
+        let limit = Some(Duration::from_millis(50));
+        let failed = crew.beside("waiting", limit, endless(ended.clone())).await;
+        assert!(matches!(failed, Err(Failure::Fabric(text)) if text.contains("waiting took longer")));
+        send.send(Notice::Signal(2)).unwrap();
+        let failed = crew.beside("waiting", None, endless(ended)).await;
+        assert!(matches!(failed, Err(Failure::Signal(2))));
+        assert_eq!(count.iter().count(), 2, "both have ended before the run goes on");
+    }
+
+    #[tokio::test]
+    async fn a_change_that_never_comes_is_not_waited_for_for_ever() {
+        let (plan, (_send, notices)) = (plan(), mpsc::unbounded_channel());
+        let mut crew = Crew::new(&plan, Instant::now(), notices);
+        let failed = crew.attend(1, Duration::from_millis(50)).await;
+        assert!(matches!(failed, Err(Failure::Fabric(_))), "{failed:?}");
+    }
+
+    /// The rank was heard just before this thread was busy for longer than the deadline.
+    #[tokio::test]
+    async fn who_could_not_be_heard_is_not_silent() {
+        let (plan, (_send, notices)) = (plan(), mpsc::unbounded_channel());
+        let mut crew = Crew::new(&plan, Instant::now(), notices);
+        crew.seats[0].heard_at = Some(Instant::now());
+        std::thread::sleep(Duration::from_millis(400));
+        crew.judge(true).unwrap();
+        // Heard by nobody though this thread listens: that is silence.
+        let silent = crew.attend(1, Duration::from_secs(5)).await;
+        assert!(matches!(silent, Err(Failure::Deadline(_))), "{silent:?}");
     }
 }

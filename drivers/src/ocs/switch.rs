@@ -2,6 +2,7 @@
 //! plans, waits, reads back and puts right.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::endpoint::{Dialect, Endpoint};
 use super::error::OcsError;
@@ -25,6 +26,9 @@ pub trait Switch: Send {
     /// Begins a new session, with login where there is one. After an error other than a refusal the old
     /// one is not used again: a late answer would be taken for that to the next request.
     fn reopen(&mut self) -> Result<(), OcsError>;
+
+    /// From now on mirrors may take so long; answers that may wait for them are waited for as much longer.
+    fn set_settle(&mut self, settle: Duration);
 
     /// Maker, model, serial number, firmware.
     fn identify(&mut self) -> Result<Identity, OcsError>;
@@ -115,7 +119,7 @@ impl Session {
         &mut self,
         name: &str,
         bytes: &[u8],
-        patience: std::time::Duration,
+        patience: Duration,
         read: impl Reader<T>,
     ) -> Result<T, OcsError> {
         let wire = self.wire.as_mut().ok_or_else(|| OcsError::Lost {

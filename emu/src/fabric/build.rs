@@ -105,7 +105,7 @@ pub(super) fn up(spec: &FabricSpec, journal: &Journal) -> Result<Fabric, FabricE
     fabric.apply_all(fabric.link_requests())?;
     fabric.set_shared_parameters()?;
     fabric.apply_all(fabric.port_requests(impaired))?;
-    fabric.apply_all(fabric.route_requests())?;
+    fabric.apply_all(fabric.route_requests()?)?;
     fabric.wait_ready()?;
     fabric.steer();
     Ok(fabric)

@@ -1,6 +1,6 @@
 //! Bytes, packets and drops of every link in both directions, as the kernel counts them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::{fs, io, thread};
 
@@ -60,24 +60,24 @@ impl Fabric {
         Ok(counts)
     }
 
-    /// Frames that could not be sent into these links at ends that are not an optical switch's: no carrier.
-    pub fn unsent(&self, links: &BTreeSet<usize>) -> Result<u64, FabricError> {
-        let mut sum = 0;
+    /// Frames that could not be sent into each of these links at ends that are not an optical switch's: no carrier.
+    pub fn unsent(&self, links: &BTreeSet<usize>) -> Result<BTreeMap<usize, u64>, FabricError> {
+        let mut unsent = BTreeMap::new();
         for (number, ends) in self.ends_by_node().iter().enumerate() {
-            let own: Vec<u32> = ends
-                .iter()
-                .filter(|(link, _)| links.contains(link))
-                .map(|&(link, side)| self.ports[link][side])
-                .collect();
-            if own.is_empty() || self.spec.nodes[number].role == Role::Optical {
+            let mut own = ends.iter().filter(|(link, _)| links.contains(link)).peekable();
+            if own.peek().is_none() || self.spec.nodes[number].role == Role::Optical {
                 continue;
             }
             let found = self.nodes[number].netlink().links();
             let found = found.map_err(|source| self.refused(number, source))?;
-            let there = found.iter().filter(|status| own.contains(&status.index));
-            sum += there.map(|status| status.tx_dropped).sum::<u64>();
+            for &(link, side) in own {
+                let mut there = found.iter();
+                if let Some(port) = there.find(|status| status.index == self.ports[link][side]) {
+                    *unsent.entry(link).or_insert(0) += port.tx_dropped;
+                }
+            }
         }
-        Ok(sum)
+        Ok(unsent)
     }
 
     /// TCP segments that all nodes together have sent again since the fabric was made.

@@ -3,12 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::{Fabric, FabricError};
 use crate::namespace::enter;
 use crate::netlink::redirect::{self, Classifier};
 use crate::netlink::{Netlink, NetlinkError, Request, link};
 use crate::spec::Role;
+
+/// The kernel changes links one by one, whatever their namespaces (its RTNL lock). Switches that change at once
+/// would wait for each other at every port, so that each were dark as long as all of them take: one goes after the
+/// other instead.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// How frames get from one port to the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,47 +108,46 @@ impl Fabric {
 }
 
 impl Crossbar {
-    /// How frames get from port to port.
-    pub fn way(&self) -> Way {
-        self.way
-    }
-
     /// From now on the ports of `parted` links are dark, and those with which they were joined; then light
-    /// passes between the ports of each pair of `joined` links.
-    pub fn change(&mut self, parted: &[usize], joined: &[(usize, usize)]) -> Result<(), FabricError> {
+    /// passes between the ports of each pair of `joined` links. Gives when the kernel began with it.
+    ///
+    /// # Errors
+    /// What the kernel refused. Ports are then taken to be as they were, so that asking again tries all of it.
+    pub fn change(&mut self, parted: &[usize], joined: &[(usize, usize)]) -> Result<Instant, FabricError> {
+        let mut after = self.joined.clone();
+        let mut requests = Vec::new();
         let both = joined.iter().flat_map(|&(a, b)| [a, b]);
-        let dark: Vec<usize> = parted.iter().copied().chain(both).collect();
-        let mut requests: Vec<Request> = dark.into_iter().flat_map(|link| self.dark(link)).collect();
-        for &(a, b) in joined {
-            requests.extend(self.lit(a, b));
+        for link in parted.iter().copied().chain(both) {
+            if let Some(other) = after.remove(&link) {
+                after.remove(&other);
+                requests.extend(self.dark([self.ports[&link], self.ports[&other]]));
+            }
         }
-        self.netlink
-            .apply(&requests)
-            .map_err(|source| FabricError::Netlink {
-                node: self.node.clone(),
-                source,
-            })
+        for &(a, b) in joined {
+            after.extend([(a, b), (b, a)]);
+            requests.extend(self.lit([self.ports[&a], self.ports[&b]]));
+        }
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
+        let applied = self.netlink.apply(&requests);
+        drop(turn);
+        applied.map_err(|source| FabricError::Netlink {
+            node: self.node.clone(),
+            source,
+        })?;
+        self.joined = after;
+        Ok(begun)
     }
 
-    fn lit(&mut self, a: usize, b: usize) -> Vec<Request> {
-        self.joined.extend([(a, b), (b, a)]);
-        let ports = [self.ports[&a], self.ports[&b]];
+    fn lit(&self, ports: [u32; 2]) -> Vec<Request> {
         let mut requests = self.passage(ports);
         requests.extend(ports.map(|port| link::set_up(port, "a port", true)));
         requests
     }
 
-    /// What makes a link dark that is lit. Down first: a port without a passage would take frames.
-    fn dark(&mut self, link: usize) -> Vec<Request> {
-        let Some(other) = self.joined.remove(&link) else {
-            return Vec::new();
-        };
-        self.joined.remove(&other);
-        let ports = [self.ports[&link], self.ports[&other]];
-        let mut requests: Vec<Request> = ports
-            .map(|port| link::set_up(port, "a port", false))
-            .into_iter()
-            .collect();
+    /// Down first: a port without a passage would take frames.
+    fn dark(&self, ports: [u32; 2]) -> Vec<Request> {
+        let mut requests: Vec<Request> = ports.map(|port| link::set_up(port, "a port", false)).into();
         requests.extend(self.no_passage(ports));
         requests
     }

@@ -65,6 +65,14 @@ pub enum FabricError {
         /// What, and why.
         source: NetlinkError,
     },
+    /// A route by an interface that is not there.
+    #[error("{node} has no interface {interface:?} for a route to leave by")]
+    NoInterface {
+        /// Host or switch.
+        node: String,
+        /// The interface.
+        interface: String,
+    },
     /// The namespace that is shared with the fabric cannot be looked at.
     #[error("cannot use this process's network namespace: {0}")]
     Home(io::Error),

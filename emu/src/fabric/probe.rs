@@ -24,6 +24,8 @@ const MAGIC: [u8; 8] = *b"genie-pr";
 const LENGTH: usize = 8 + 4 + 8;
 /// The receiver looks so often whether it is to end.
 const TICK: u16 = 5;
+/// After the last probe was sent: when none has come for so long, or after so long at most, none is waited for.
+const STRAGGLERS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
 
 /// A probe that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +53,16 @@ pub struct Heard {
 #[derive(Debug)]
 pub struct Probe {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    sender: Option<JoinHandle<()>>,
+    receiver: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     sockets: Vec<UdpSocket>,
+    /// No more is sent.
+    silent: AtomicBool,
+    /// Nor heard.
     stopped: AtomicBool,
     heard: Mutex<Heard>,
 }
@@ -101,15 +107,16 @@ impl Probe {
         };
         let shared = Arc::new(Shared {
             sockets,
+            silent: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             heard: Mutex::new(heard),
         });
         let (sending, receiving) = (shared.clone(), shared.clone());
-        let threads = vec![
-            thread::spawn(move || sending.send(every)),
-            thread::spawn(move || receiving.receive(&epoll)),
-        ];
-        Ok(Probe { shared, threads })
+        Ok(Probe {
+            sender: Some(thread::spawn(move || sending.send(every))),
+            receiver: Some(thread::spawn(move || receiving.receive(&epoll))),
+            shared,
+        })
     }
 
     /// The latest arrival at each end so far.
@@ -122,18 +129,41 @@ impl Probe {
             .collect()
     }
 
-    /// Ends the stream and gives what was found.
+    /// Ends the stream, waits for what is under way and gives what was found.
     pub fn finish(mut self) -> Heard {
+        self.shared.silent.store(true, Ordering::Relaxed);
+        join(&mut self.sender);
+        self.await_stragglers();
         self.end();
         std::mem::take(&mut *self.shared.heard())
     }
 
-    fn end(&mut self) {
-        self.shared.stopped.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has nothing left to end.
-            let _ = thread.join();
+    fn await_stragglers(&self) {
+        let count = || self.shared.heard().arrivals.iter().map(Vec::len).sum::<usize>();
+        let (silence, most) = STRAGGLERS;
+        let end = Instant::now() + most;
+        let (mut heard, mut since) = (count(), Instant::now());
+        while since.elapsed() < silence && Instant::now() < end {
+            thread::sleep(Duration::from_millis(1));
+            let now = count();
+            if now > heard {
+                (heard, since) = (now, Instant::now());
+            }
         }
+    }
+
+    fn end(&mut self) {
+        self.shared.silent.store(true, Ordering::Relaxed);
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        join(&mut self.sender);
+        join(&mut self.receiver);
+    }
+}
+
+fn join(thread: &mut Option<JoinHandle<()>>) {
+    if let Some(thread) = thread.take() {
+        // A thread that panicked has nothing left to end.
+        let _ = thread.join();
     }
 }
 
@@ -148,15 +178,11 @@ impl Shared {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
-    }
-
     fn send(&self, every: Duration) {
         let to = SocketAddrV4::new(Ipv4Addr::BROADCAST, PORT);
         let (mut next, mut last) = (Instant::now(), None::<Instant>);
         let (mut sequence, mut longest) = (0, Duration::ZERO);
-        while !self.stopped() {
+        while !self.silent.load(Ordering::Relaxed) {
             let now = Instant::now();
             longest = longest.max(last.map_or(Duration::ZERO, |last| now - last));
             last = Some(now);
@@ -175,7 +201,7 @@ impl Shared {
 
     fn receive(&self, epoll: &Epoll) {
         let mut events = [EpollEvent::empty(); 64];
-        while !self.stopped() {
+        while !self.stopped.load(Ordering::Relaxed) {
             let count = epoll.wait(&mut events, EpollTimeout::from(TICK)).unwrap_or(0);
             for event in &events[..count] {
                 let end = event.data() as usize;
@@ -264,6 +290,13 @@ impl Heard {
         let another = pairs().find(|(a, b)| a.from != b.from).map(length);
         another.or_else(|| pairs().map(length).max())
     }
+
+    /// Probes of an end that arrived nowhere.
+    pub fn lost(&self, end: usize) -> u64 {
+        let arrived = self.arrivals.iter().flatten();
+        let arrived = arrived.filter(|arrival| arrival.from == end).count() as u64;
+        self.sent.get(end).map_or(0, |sent| sent.saturating_sub(arrived))
+    }
 }
 
 #[cfg(test)]
@@ -291,6 +324,13 @@ mod tests {
         assert_eq!(same.silence(0), Some(Duration::from_nanos(48)));
         assert_eq!(heard(&[(1, 10)]).silence(0), None);
         assert_eq!(heard(&[]).silence(0), None);
+    }
+
+    #[test]
+    fn probes_of_an_end_are_lost_that_arrive_at_no_other() {
+        let mut found = heard(&[(1, 10), (2, 20), (1, 30)]);
+        found.sent = vec![3, 3, 1];
+        assert_eq!([0, 1, 2, 9].map(|end| found.lost(end)), [3, 1, 0, 0]);
     }
 
     #[test]

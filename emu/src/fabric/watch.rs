@@ -214,8 +214,10 @@ impl Watch {
             return self.list(number);
         };
         events.iter().for_each(|event| self.note(event));
-        // A link that is being deleted goes down first; what is there tells the two apart.
-        if events.iter().any(|event| !event.up && !event.deleted) {
+        // A link that is being deleted goes down first; what is there tells the two apart. A port of an optical
+        // switch goes down with every circuit: should it be deleted, that is an event of its own.
+        let down = |event: &LinkStatus| !event.up && !event.deleted && !self.optical.contains(&event.index);
+        if events.iter().any(down) {
             self.list(number)?;
         }
         Ok(())

@@ -209,6 +209,48 @@ impl Netlink {
         }
     }
 
+    /// Asks several questions that have one answer each, and calls `each` with the type and body of every answer. What
+    /// is asked for and not there has none.
+    fn ask(
+        &mut self,
+        what: &str,
+        questions: &[RouteNetlinkMessage],
+        mut each: impl FnMut(u16, &[u8]),
+    ) -> Result<(), NetlinkError> {
+        let first = self.sequence.wrapping_add(1);
+        let mut bytes = Vec::with_capacity(questions.len() * 32);
+        for question in questions {
+            self.append(&mut bytes, question, NLM_F_REQUEST);
+        }
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+        let mut outstanding = questions.len();
+        while outstanding > 0 {
+            self.receive()?;
+            for answer in messages(&self.buffer) {
+                if answer.sequence_number().wrapping_sub(first) as usize >= questions.len() {
+                    continue;
+                }
+                outstanding -= 1;
+                if answer.message_type() != NLMSG_ERROR {
+                    each(answer.message_type(), answer.payload());
+                    continue;
+                }
+                match failure(&answer) {
+                    Some((source, _)) if source.raw_os_error() == Some(libc::ENODEV) => {}
+                    Some((source, explanation)) => {
+                        return Err(NetlinkError::Refused {
+                            what: what.into(),
+                            source,
+                            explanation,
+                        });
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn append(&mut self, bytes: &mut Vec<u8>, message: &RouteNetlinkMessage, flags: u16) {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();

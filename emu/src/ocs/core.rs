@@ -102,15 +102,29 @@ impl Core {
 
     /// Makes circuits, all or none, and gives when their mirrors will have settled.
     pub fn connect(&mut self, wanted: &[Circuit], now: Duration) -> Result<Duration, Fault> {
+        self.exchange(&[], wanted, now)
+    }
+
+    /// Removes circuits and makes others in their place, all or none of it, and gives when mirrors will have settled.
+    pub fn exchange(
+        &mut self,
+        unwanted: &[Circuit],
+        wanted: &[Circuit],
+        now: Duration,
+    ) -> Result<Duration, Fault> {
         for circuit in wanted {
             self.enter(*circuit, "", "", true)?;
         }
         for (index, circuit) in wanted.iter().enumerate() {
-            let clash = |other: &Circuit| other.conflicts(*circuit);
-            if self.circuits.keys().any(clash) || wanted[..index].iter().any(clash) {
+            let stays = self.circuits.keys().filter(|other| !unwanted.contains(other));
+            if stays
+                .chain(&wanted[..index])
+                .any(|other| other.conflicts(*circuit))
+            {
                 return Err(Fault::InUse);
             }
         }
+        self.disconnect(unwanted)?;
         let mut ready = now;
         for circuit in wanted {
             if !self.circuits.contains_key(circuit) {

@@ -19,7 +19,7 @@ pub struct Flash {
     pub link: usize,
     /// Light came.
     pub lit: bool,
-    /// When the switch said so.
+    /// When the link began to follow; switches whose light changes at the same time take turns.
     pub at: Instant,
     /// When the link had followed.
     pub followed: Instant,
@@ -62,11 +62,6 @@ impl Lamp {
         self.server.address()
     }
 
-    /// The circuits as they truly are, past all dialects.
-    pub fn circuits(&self) -> BTreeSet<Circuit> {
-        self.server.circuits()
-    }
-
     /// What has happened since this was asked last, in order.
     pub fn flashes(&self) -> Vec<Flash> {
         std::mem::take(&mut lock(&self.log).flashes)
@@ -93,7 +88,6 @@ struct Follower {
 
 impl Follower {
     fn follow(&mut self, changes: &[(Circuit, bool)]) {
-        let at = Instant::now();
         for (circuit, lit) in changes {
             match lit {
                 true => self.lit.insert(*circuit),
@@ -108,14 +102,19 @@ impl Follower {
         };
         let parted = links(self.joined.difference(&now).copied().collect());
         let joined = links(now.difference(&self.joined).copied().collect());
-        self.joined = now;
         let firsts: Vec<usize> = parted.iter().map(|(a, _)| *a).collect();
         let changed = self.crossbar.change(&firsts, &joined);
         let followed = Instant::now();
         let mut log = lock(&self.log);
-        if let Err(error) = changed {
-            log.failure.get_or_insert(error.to_string());
-        }
+        let at = match changed {
+            Ok(at) => at,
+            Err(error) => {
+                // No link is said to have followed, and the next light tries again what this one could not.
+                log.failure.get_or_insert(error.to_string());
+                return;
+            }
+        };
+        self.joined = now;
         for (pairs, lit) in [(parted, false), (joined, true)] {
             let ends = pairs.into_iter().flat_map(|(a, b)| [a, b]);
             log.flashes.extend(ends.map(|link| Flash {

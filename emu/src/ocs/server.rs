@@ -56,7 +56,7 @@ pub struct ServeError {
 /// Hears which circuits light begins (`true`) or ceases (`false`) to pass.
 pub type Observer = Box<dyn FnMut(&[(Circuit, bool)]) + Send>;
 
-/// A served switch. Dropping it ends all sessions.
+/// A served switch. Dropping it ends all sessions, and lets the observer go.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -152,6 +152,25 @@ impl Drop for Server {
             // A thread that panicked has nothing left to end.
             let _ = thread.join();
         }
+        // Sessions end by themselves within a tick, or when their client takes the rest of an answer. What
+        // follows the light, and all that it holds, does not wait for them.
+        self.shared.lock().observer = Box::new(|_| {});
+    }
+}
+
+/// A session among those that there may be.
+struct Counted(Arc<Shared>);
+
+impl Counted {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.sessions.fetch_add(1, Ordering::Relaxed);
+        Counted(shared.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -207,12 +226,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         match listener.accept() {
             Ok((stream, _)) if shared.sessions.load(Ordering::Relaxed) < MOST_SESSIONS => {
                 number += 1;
-                shared.sessions.fetch_add(1, Ordering::Relaxed);
-                let shared = shared.clone();
+                let counted = Counted::new(shared);
                 thread::spawn(move || {
                     // How a session ends is the client's affair.
-                    let _ = serve(stream, &shared, number);
-                    shared.sessions.fetch_sub(1, Ordering::Relaxed);
+                    let _ = serve(stream, &counted.0, number);
                 });
             }
             Ok((stream, _)) => drop(stream),

@@ -1,7 +1,7 @@
 //! Steps of a plan: their circuits by switch, and which hosts they join by how many hops.
 
 use super::{SHOWN, section, table, time};
-use crate::scenario::plan::optical::{Optical, Path, Wiring, path};
+use crate::scenario::plan::optical::{Optical, Ways, Wiring, path};
 use crate::scenario::plan::{NodeKind, Plan};
 
 /// Hosts of which all pairs are listed; of more, a summary.
@@ -95,24 +95,21 @@ fn route_rows(plan: &Plan, lead: [&String; 2], wiring: &Wiring, table: &mut comf
     let hosts: Vec<usize> = (0..nodes.len())
         .filter(|node| nodes[*node].kind == NodeKind::Host)
         .collect();
-    let way = |from: usize, to: usize| path(&plan.network, &wiring.routes, &wiring.circuits, (from, to));
     if hosts.len() > LISTED {
-        let pairs = hosts
-            .iter()
-            .flat_map(|from| hosts.iter().map(move |to| (*from, *to)));
-        let paths: Vec<Path> = pairs
-            .filter(|(a, b)| a != b)
-            .filter_map(|(a, b)| way(a, b))
-            .collect();
-        let longest = paths.iter().map(|path| path.hops).max().unwrap_or(0);
+        let ways = Ways::new(&plan.network, wiring);
+        let hops = hosts.iter().flat_map(|&to| {
+            let hops = ways.hops(&hosts, to);
+            hops.into_iter().flatten().filter(|hops| *hops > 0)
+        });
+        let (joined, longest) = hops.fold((0, 0), |(joined, longest), hops| (joined + 1, hops.max(longest)));
         let text = format!(
-            "{} of {} pairs are joined, by {longest} hops at most",
-            paths.len(),
+            "{joined} of {} pairs are joined, by {longest} hops at most",
             hosts.len() * (hosts.len() - 1)
         );
         table.add_row([lead[0].as_str(), lead[1].as_str(), "all hosts", &text]);
         return;
     }
+    let way = |from: usize, to: usize| path(&plan.network, &wiring.routes, &wiring.circuits, (from, to));
     for &from in &hosts {
         let others = hosts.iter().filter(|to| **to != from);
         let words = others.filter_map(|&to| {

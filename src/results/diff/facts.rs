@@ -36,10 +36,16 @@ pub fn of(manifest: &Manifest) -> BTreeMap<String, String> {
     // Enough of it to tell two apart, and to read.
     let topology = topology_sha256(&manifest.plan)[..12].to_owned();
     facts.insert("topology_sha256".into(), topology);
-    facts.retain(|name, _| {
-        !MOMENTARY.iter().any(|momentary| name.starts_with(momentary)) && !name.ends_with(TEMPERATURE)
+    facts.retain(|name, value| {
+        let momentary = MOMENTARY.iter().any(|momentary| name.starts_with(momentary));
+        !momentary && !name.ends_with(TEMPERATURE) && !is_imitations_address(name, value)
     });
     facts
+}
+
+/// An imitation listens wherever this machine has a port for it.
+fn is_imitations_address(name: &str, value: &str) -> bool {
+    name.starts_with("environment.equipment.") && name.ends_with(".address") && value.starts_with("127.")
 }
 
 /// SHA-256 of the network as resolved: nodes, links and routes, as JSON.
@@ -95,6 +101,19 @@ fn flatten(name: &str, value: &serde_json::Value, facts: &mut BTreeMap<String, S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_an_imitation_listens_says_nothing_of_the_machine() {
+        assert!(is_imitations_address(
+            "environment.equipment.o.address",
+            "127.0.0.1:4711"
+        ));
+        assert!(!is_imitations_address(
+            "environment.equipment.o.address",
+            "10.0.0.5:5025"
+        ));
+        assert!(!is_imitations_address("environment.equipment.o.serial", "127.0"));
+    }
 
     #[test]
     fn only_what_differs_is_told_and_unknown_is_not_different_from_nothing() {

@@ -1,5 +1,8 @@
 //! Optical switches of a plan, and the steps in which their circuits change.
 
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Network, NodeKind, Route};
@@ -151,4 +154,78 @@ pub fn path(
         node = next;
     }
     Some(path)
+}
+
+/// The ways between all nodes by a wiring's routes and circuits, for whoever asks for many: [`path`] for all pairs
+/// of n hosts would look at n^3 routes.
+#[derive(Debug)]
+pub struct Ways<'a> {
+    network: &'a Network,
+    /// By node, the first link to each address; `None`: to all others.
+    next: Vec<HashMap<Option<Ipv4Addr>, usize>>,
+    /// The link at the other end of a link's circuit.
+    joined: HashMap<usize, usize>,
+}
+
+impl<'a> Ways<'a> {
+    /// The ways of this wiring.
+    pub fn new(network: &'a Network, wiring: &Wiring) -> Self {
+        let first = |routes: &Vec<Route>| {
+            let links = routes.iter().rev(); // of several to one address the first counts
+            links
+                .filter_map(|route| Some((route.to, *route.via.first()?)))
+                .collect()
+        };
+        let both = |joint: &Joint| {
+            let [a, b] = joint.links;
+            [(a, b), (b, a)]
+        };
+        Ways {
+            network,
+            next: wiring.routes.iter().map(first).collect(),
+            joined: wiring.circuits.iter().flat_map(both).collect(),
+        }
+    }
+
+    /// Hops from each of these nodes to a host, as [`path`] has them; `None`: only the management network leads
+    /// there.
+    pub fn hops(&self, from: &[usize], to: usize) -> Vec<Option<usize>> {
+        let mut known: Vec<Option<Option<usize>>> = vec![None; self.network.nodes.len()];
+        known[to] = Some(Some(0));
+        for &start in from {
+            let (mut node, mut passed) = (Some(start), Vec::new());
+            // Until it joins a way that is known, ends, or is longer than any that does not go in a circle.
+            while let Some(here) = node.filter(|here| known[*here].is_none()) {
+                if passed.len() > known.len() {
+                    node = None;
+                    break;
+                }
+                passed.push(here);
+                node = self.after(here, to);
+            }
+            let mut hops = node.and_then(|node| known[node].flatten());
+            for node in passed.into_iter().rev() {
+                hops = hops.map(|hops| hops + 1);
+                known[node] = Some(hops);
+            }
+        }
+        from.iter().map(|node| known[*node].flatten()).collect()
+    }
+
+    /// The node to which one hands packets for a host.
+    fn after(&self, node: usize, to: usize) -> Option<usize> {
+        let address = *self.network.nodes[to].addresses.first()?;
+        let routes = &self.next[node];
+        let link = *routes.get(&Some(address)).or_else(|| routes.get(&None))?;
+        let far = |link: usize, node: usize| {
+            let mut ends = self.network.links.get(link)?.ends.iter().map(|end| end.node);
+            ends.find(|other| *other != node)
+        };
+        let next = far(link, node)?;
+        let next = match self.network.nodes[next].kind {
+            NodeKind::Ocs => far(*self.joined.get(&link)?, next)?,
+            _ => next,
+        };
+        (self.network.nodes[next].kind != NodeKind::Management).then_some(next)
+    }
 }

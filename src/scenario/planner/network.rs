@@ -1,5 +1,6 @@
 //! The topology section to the plan's nodes, links, addresses and routes.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use crate::scenario::plan::{FabricKind, Link, Network, Node, NodeKind, PortRef, Route};
@@ -145,16 +146,12 @@ pub fn wire(scenario: &Scenario, findings: &mut Findings<'_>) -> Option<Wired> {
 /// A network beside the fabric that links all hosts, unshaped: what joins hosts between which no circuit
 /// stands. Clusters have one as well.
 fn add_management(network: &mut Network) -> usize {
-    let unused = |stem: &str| {
-        let numbered = (2..).map(|number| format!("{stem}{number}"));
-        let mut names = std::iter::once(stem.to_owned()).chain(numbered);
-        let free = |name: &String| network.nodes.iter().all(|node| node.name != *name);
-        names.find(free).unwrap_or_else(|| stem.to_owned())
-    };
-    let (management, name) = (network.nodes.len(), unused("management"));
+    let node_names: BTreeSet<&str> = network.nodes.iter().map(|node| node.name.as_str()).collect();
+    let link_names: BTreeSet<&str> = network.links.iter().map(|link| link.name.as_str()).collect();
+    let (management, name) = (network.nodes.len(), unused("management", &node_names));
     let hosts = (0..management).filter(|node| network.nodes[*node].kind == NodeKind::Host);
     let links = hosts.enumerate().map(|(number, host)| Link {
-        name: format!("{}-{name}", network.nodes[host].name),
+        name: unused(&format!("{}-{name}", network.nodes[host].name), &link_names),
         ends: [
             PortRef {
                 node: host,
@@ -177,6 +174,14 @@ fn add_management(network: &mut Network) -> usize {
         addresses: Vec::new(),
     });
     management
+}
+
+/// A name that nobody has: this one, else the first that is free of this one with a number.
+fn unused(stem: &str, taken: &BTreeSet<&str>) -> String {
+    let numbered = (2..).map(|number| format!("{stem}{number}"));
+    let mut names = std::iter::once(stem.to_owned()).chain(numbered);
+    let free = |name: &String| !taken.contains(name.as_str());
+    names.find(free).unwrap_or_else(|| stem.to_owned())
 }
 
 /// The machine itself: one node, no links.

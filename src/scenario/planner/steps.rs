@@ -16,6 +16,7 @@ use crate::scenario::section::collective::Collective;
 use crate::scenario::section::step;
 use crate::scenario::units::Duration;
 use crate::system::collective::traffic;
+use crate::system::op::SENDS_IN_FLIGHT;
 
 /// Most steps of a scenario, and most changes of a step.
 const MOST: usize = 1000;
@@ -158,8 +159,10 @@ impl Planner<'_> {
                 before = &change.wiring.routes;
             }
             self.check_afterwards(&all, &changes, findings);
-            // Which links carry how much depends on when the change comes: nothing is expected.
+            // Which links carry how much depends on when the change comes: nothing is expected, so that flows
+            // have no share to keep to and do not all send at once either.
             for op in &mut played.ops[first_op..] {
+                op.op.sends_in_flight = SENDS_IN_FLIGHT;
                 op.expected.seconds = None;
                 (op.expected.wire_share, op.expected.busiest) = (None, None);
                 op.link_bytes.iter_mut().for_each(|bytes| *bytes = [0.0; 2]);

@@ -17,6 +17,7 @@ use super::soft_roce::{self, Port};
 use crate::event::{Calibration, LinkCalibration, LinkCount};
 use crate::scenario::plan::optical::path;
 use crate::scenario::plan::{FabricKind, Link, Network, NodeKind, Plan, Route};
+use crate::testbed::beside::Stop;
 use crate::testbed::stages::Notice;
 
 /// The fabric could not be brought up.
@@ -92,12 +93,29 @@ fn route_specs(routes: &[Route], interface: impl Fn(usize) -> String) -> Vec<Rou
     routes.iter().map(spec).collect()
 }
 
-/// Routes of all nodes in the emulator's words. `links`: by node, the interface of each of its links.
-pub fn routes(links: &[BTreeMap<usize, String>], routes: &[Vec<Route>]) -> Vec<Vec<RouteSpec>> {
-    let of_node = |(routes, links): (&Vec<Route>, &BTreeMap<usize, String>)| {
-        route_specs(routes, |link| links.get(&link).cloned().unwrap_or_default())
+/// Routes of all nodes in the words of the emulator that has built `spec`.
+///
+/// # Errors
+/// A route by a link that does not end at its node.
+pub fn routes(spec: &FabricSpec, routes: &[Vec<Route>]) -> Result<Vec<Vec<RouteSpec>>, String> {
+    let interface = |node: usize, link: usize| {
+        let ends = spec.links.get(link).map(|link| link.ends.iter());
+        let own = ends.and_then(|mut ends| ends.find(|(at, _)| *at == node));
+        own.map(|(_, name)| name.clone()).ok_or_else(|| {
+            let node = &spec.nodes[node].name;
+            format!("a route of {node} leaves by link number {link}, which does not end there")
+        })
     };
-    routes.iter().zip(links).map(of_node).collect()
+    let one = |node: usize, route: &Route| {
+        let interfaces = route.via.iter().map(|&link| interface(node, link));
+        Ok(RouteSpec {
+            to: route.to,
+            interfaces: interfaces.collect::<Result<_, String>>()?,
+        })
+    };
+    let of_node =
+        |(node, routes): (usize, &Vec<Route>)| routes.iter().map(|route| one(node, route)).collect();
+    routes.iter().enumerate().map(of_node).collect()
 }
 
 fn interface(link: &Link, node: usize) -> String {
@@ -133,7 +151,7 @@ impl Emulated {
         if shared {
             description += &format!(", {} soft-RoCE devices", devices.count());
         }
-        let optics = light(plan, &fabric, run_id, journal)?;
+        let optics = Optics::serve(plan, &fabric).map_err(UpError::Optical)?;
         if let Some(optics) = &optics {
             description += &format!("; optical switches {}", optics.describe());
         }
@@ -175,27 +193,10 @@ impl Emulated {
         self.devices.of(host).map(port).collect()
     }
 
-    /// Measures one path for each kind of access link: between two hosts that hang on it. `None` where
-    /// hosts share a namespace: the measurement knows them by theirs.
-    pub fn calibrate(&self, plan: &Plan) -> Result<Option<Calibration>, String> {
-        if self.shared {
-            return Ok(None);
-        }
-        let mut links = Vec::new();
-        for (from, to, way) in pairs(plan) {
-            let found = genie_emu::calibrate::measure_over(&self.fabric, (from, to), &way)
-                .map_err(|e| format!("calibration failed: {e}"))?;
-            let shaper = |rate| Shaper::for_link(rate, plan.network.mtu).to_string();
-            links.push(LinkCalibration {
-                shaper: found.nominal_bps.map_or_else(|| "none".into(), shaper),
-                wanted_bps: found.nominal_bps.map(|rate| rate as f64),
-                measured_bps: found.measured_bps,
-                hops: found.hops,
-                wanted_one_way_us: found.wire_us,
-                measured_one_way_us: found.one_way_us,
-            });
-        }
-        Ok(Some(Calibration { links }))
+    /// The network, if [`calibrate`] can measure it: not where hosts share a namespace, because the measurement
+    /// knows them by theirs.
+    pub fn measurable(&self) -> Option<Arc<genie_emu::Fabric>> {
+        (!self.shared).then(|| self.fabric.clone())
     }
 
     /// Reports links that others delete or set down.
@@ -242,20 +243,24 @@ impl Emulated {
     }
 }
 
-/// Serves the plan's optical switches. Their leases go with the run.
-fn light(
-    plan: &Plan,
-    fabric: &Arc<genie_emu::Fabric>,
-    run_id: &str,
-    journal: &Journal,
-) -> Result<Option<Optics>, UpError> {
-    if plan.optical.is_none() {
-        return Ok(None);
+/// Measures one path for each kind of access link: between two hosts that hang on it. Asked to stop, it leaves out
+/// what it has not measured yet.
+pub fn calibrate(fabric: &genie_emu::Fabric, plan: &Plan, stop: &Stop) -> Result<Calibration, String> {
+    let mut links = Vec::new();
+    for (from, to, way) in pairs(plan).into_iter().take_while(|_| !stop.asked()) {
+        let found = genie_emu::calibrate::measure_over(fabric, (from, to), &way)
+            .map_err(|e| format!("calibration failed: {e}"))?;
+        let shaper = |rate| Shaper::for_link(rate, plan.network.mtu).to_string();
+        links.push(LinkCalibration {
+            shaper: found.nominal_bps.map_or_else(|| "none".into(), shaper),
+            wanted_bps: found.nominal_bps.map(|rate| rate as f64),
+            measured_bps: found.measured_bps,
+            hops: found.hops,
+            wanted_one_way_us: found.wire_us,
+            measured_one_way_us: found.one_way_us,
+        });
     }
-    let failed = |e: std::io::Error| UpError::Optical(format!("cannot make a private directory: {e}"));
-    let folder = journal.private_dir().map_err(failed)?.join("leases");
-    let owner = format!("genie run {run_id}");
-    Optics::up(plan, fabric, &folder, &owner).map_err(UpError::Optical)
+    Ok(Calibration { links })
 }
 
 /// Two hosts for each access rate, the first that have it and a way between them.
@@ -295,4 +300,29 @@ fn way(plan: &Plan, from: usize, to: usize) -> Option<Way> {
         links: path.links,
         hops: path.hops as u32,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_by_a_link_of_somebody_else_is_refused() {
+        let spec = genie_emu::star::star("a", 2, None, 1500);
+        let by = |link: usize| {
+            let route = Route {
+                to: None,
+                via: vec![link],
+            };
+            routes(&spec, &[vec![], vec![route]])
+        };
+        assert_eq!(by(1).unwrap()[1][0].interfaces, ["eth0"]);
+        for link in [0, 2] {
+            let refused = by(link).unwrap_err();
+            assert!(
+                refused.contains("a route of h1 leaves by link number"),
+                "{refused}"
+            );
+        }
+    }
 }

@@ -17,7 +17,7 @@ use genie_emu::journal::Journal;
 use tokio::sync::mpsc;
 
 use super::stages::Notice;
-use crate::event::{Calibration, LinkCount};
+use crate::event::LinkCount;
 use crate::scenario::plan::{FabricKind, Plan};
 use emulated::{Emulated, UpError};
 use optical::Optics;
@@ -83,11 +83,11 @@ impl Fabric {
         }
     }
 
-    /// Measures the links.
-    pub fn calibrate(&self, plan: &Plan) -> Result<Option<Calibration>, String> {
+    /// The network, if [`emulated::calibrate`] can measure it.
+    pub fn measurable(&self) -> Option<Arc<genie_emu::Fabric>> {
         match self {
-            Fabric::Emulated(fabric) => fabric.calibrate(plan),
-            Fabric::Host => Ok(None),
+            Fabric::Emulated(fabric) => fabric.measurable(),
+            Fabric::Host => None,
         }
     }
 

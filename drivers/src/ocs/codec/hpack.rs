@@ -1,5 +1,7 @@
 //! Header compression of HTTP/2 (RFC 7541) without a dynamic table: each side tells the other that it keeps none.
 
+use std::sync::LazyLock;
+
 use super::Malformed;
 
 /// A header's name and value.
@@ -212,7 +214,7 @@ fn known(index: usize) -> Result<(&'static str, &'static str), Malformed> {
 
 /// Undoes the Huffman code, bit by bit: the codes of a length are consecutive numbers in the order of their bytes.
 fn unpack(coded: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let table = Table::new();
+    let table = &*TABLE;
     let mut text = Vec::with_capacity(coded.len() * 8 / 5);
     let (mut code, mut length) = (0u32, 0usize);
     for bit in coded
@@ -236,6 +238,8 @@ fn unpack(coded: &[u8]) -> Result<Vec<u8>, Malformed> {
         false => Err(wrong("a string that does not end")),
     }
 }
+
+static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 
 /// The canonical code: by length, the first code and the symbols.
 struct Table([(u32, Vec<u16>); 31]);

@@ -199,12 +199,14 @@ impl Connection {
     }
 
     fn say(&mut self, number: u32, headers: &[Header], body: &[u8], trailers: Option<Vec<Header>>) {
+        // A stream that the other end has reset meanwhile is not spoken on any more (RFC 9113, 5.1).
+        let Some(stream) = self.streams.get_mut(&number) else {
+            return;
+        };
+        stream.unsent = body.to_vec();
+        stream.trailers = trailers;
         self.put_headers(number, 0, headers);
-        if let Some(stream) = self.streams.get_mut(&number) {
-            stream.unsent = body.to_vec();
-            stream.trailers = trailers;
-            self.flush(number);
-        }
+        self.flush(number);
     }
 
     /// Forgets a stream.
@@ -526,6 +528,25 @@ mod tests {
         assert!(refused(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]));
         assert!(refused(HEADERS, PADDED, 1, &[9, 0]));
         assert!(refused(GOAWAY, 0, 0, &[0; 5]));
+    }
+
+    #[test]
+    fn nothing_is_said_on_a_stream_that_was_reset() {
+        let (mut client, mut server) = (Connection::client(), Connection::server());
+        let stream = client.request(&[(":path".into(), "/x".into())], b"");
+        play(&mut client, &mut server, |_, _| {});
+        let reset = Frame {
+            kind: RST_STREAM,
+            flags: 0,
+            stream,
+            payload: vec![0, 0, 0, 8],
+        };
+        assert!(matches!(
+            server.handle(reset),
+            Ok(Some(Event::Reset { code: 8, .. }))
+        ));
+        server.answer(stream, &[(":status".into(), "200".into())], b"late", Vec::new());
+        assert_eq!(server.take(), b"");
     }
 
     /// Headers may come again and again, and bodies on many streams at once: what is kept of them is bounded.

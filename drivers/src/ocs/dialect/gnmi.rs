@@ -178,6 +178,10 @@ impl Switch for Gnmi {
         Dialect::Gnmi
     }
 
+    fn set_settle(&mut self, settle: Duration) {
+        self.session.endpoint.settle = settle;
+    }
+
     fn reopen(&mut self) -> Result<(), OcsError> {
         self.session.reopen()?;
         self.connection = Connection::client();

@@ -2,6 +2,7 @@
 //! real switches).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use roxmltree::{Document, Node};
 
@@ -156,6 +157,10 @@ fn greeting(bytes: &[u8]) -> Result<Option<(String, usize)>, Malformed> {
 impl Switch for Netconf {
     fn dialect(&self) -> Dialect {
         Dialect::Netconf
+    }
+
+    fn set_settle(&mut self, settle: Duration) {
+        self.session.endpoint.settle = settle;
     }
 
     fn reopen(&mut self) -> Result<(), OcsError> {

@@ -1,6 +1,7 @@
 //! Polatis RESTCONF (RFC 8040): JSON over HTTP. An answer to a change means that the switch has taken it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -129,6 +130,10 @@ fn reason(status: u16, body: &Value) -> String {
 impl Switch for Restconf {
     fn dialect(&self) -> Dialect {
         Dialect::Restconf
+    }
+
+    fn set_settle(&mut self, settle: Duration) {
+        self.session.endpoint.settle = settle;
     }
 
     fn reopen(&mut self) -> Result<(), OcsError> {

@@ -108,6 +108,10 @@ impl Switch for Scpi {
         Dialect::Scpi
     }
 
+    fn set_settle(&mut self, settle: Duration) {
+        self.session.endpoint.settle = settle;
+    }
+
     fn reopen(&mut self) -> Result<(), OcsError> {
         self.session.reopen()?.drain(SILENCE);
         self.identify().map(drop)

@@ -83,6 +83,10 @@ impl Switch for Sonic {
         Dialect::Sonic
     }
 
+    fn set_settle(&mut self, settle: Duration) {
+        self.session.endpoint.settle = settle;
+    }
+
     fn reopen(&mut self) -> Result<(), OcsError> {
         self.session.reopen()?.drain(SILENCE);
         // A shell that has not begun to read yet may still print its greeting: the mark ends it.

@@ -2,6 +2,7 @@
 //! the group GENIE and removes any by the group that the switch says it has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::tl1_session::Tl1;
 use crate::ocs::codec::tl1;
@@ -112,6 +113,10 @@ fn is_address(text: &str) -> bool {
 impl Switch for Tl1Calient {
     fn dialect(&self) -> Dialect {
         Dialect::Tl1Calient
+    }
+
+    fn set_settle(&mut self, settle: Duration) {
+        self.tl1.set_settle(settle);
     }
 
     fn reopen(&mut self) -> Result<(), OcsError> {

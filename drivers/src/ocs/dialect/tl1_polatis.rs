@@ -1,6 +1,7 @@
 //! Polatis TL1: patches, shutters, power, labels, attenuation.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::polatis;
 use super::tl1_session::Tl1;
@@ -51,6 +52,10 @@ impl Tl1Polatis {
 impl Switch for Tl1Polatis {
     fn dialect(&self) -> Dialect {
         Dialect::Tl1Polatis
+    }
+
+    fn set_settle(&mut self, settle: Duration) {
+        self.tl1.set_settle(settle);
     }
 
     fn reopen(&mut self) -> Result<(), OcsError> {

@@ -29,6 +29,10 @@ impl Tl1 {
         &self.session.endpoint
     }
 
+    pub fn set_settle(&mut self, settle: Duration) {
+        self.session.endpoint.settle = settle;
+    }
+
     /// A new stream, without login yet.
     pub fn reopen(&mut self) -> Result<(), OcsError> {
         self.session.reopen()?.drain(SILENCE);

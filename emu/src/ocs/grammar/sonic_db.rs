@@ -103,7 +103,7 @@ enum Change {
 }
 
 /// Applies a JSON patch (RFC 6902) of the two tables that are of interest: additions and removals of whole circuits,
-/// states and labels of ports. Nothing is done if an operation is not understood.
+/// states and labels of ports. It is one change: all of it is done, or nothing.
 pub fn patch(operations: &[Value], world: &mut World<'_>) -> Result<(), String> {
     let changes: Vec<Change> = operations.iter().map(change).collect::<Result<_, _>>()?;
     let (mut add, mut remove) = (Vec::new(), Vec::new());
@@ -111,22 +111,24 @@ pub fn patch(operations: &[Value], world: &mut World<'_>) -> Result<(), String> 
         match change {
             Change::Add(circuit) => add.push(*circuit),
             Change::Remove(circuit) => remove.push(*circuit),
+            Change::State(port, _) | Change::Label(port, _) if !world.core.size.has(*port) => {
+                return Err(reason(Refusal::Fault(Fault::NoPort)));
+            }
             Change::Side | Change::State(..) | Change::Label(..) => {}
         }
     }
-    if !remove.is_empty() {
-        world.disconnect(&remove).map_err(reason)?;
-    }
-    if !add.is_empty() {
-        connect(&add, world)?;
-    }
+    world.permit().map_err(reason)?;
+    let fault = |fault| reason(Refusal::Fault(fault));
+    let (remove, add) = (world.bulk(&remove), world.bulk(&add));
+    world.core.exchange(remove, add, world.now).map_err(fault)?;
     for change in &changes {
         match change {
-            Change::State(port, blocked) => world.change_ports(&[*port], |port| port.blocked = *blocked),
-            Change::Label(port, label) => world.change_ports(&[*port], |port| port.label.clone_from(label)),
-            Change::Add(_) | Change::Remove(_) | Change::Side => Ok(()),
+            Change::State(port, blocked) => world.core.port_mut(*port).map_err(fault)?.blocked = *blocked,
+            Change::Label(port, label) => {
+                world.core.port_mut(*port).map_err(fault)?.label.clone_from(label);
+            }
+            Change::Add(_) | Change::Remove(_) | Change::Side => {}
         }
-        .map_err(reason)?;
     }
     Ok(())
 }
@@ -167,5 +169,65 @@ fn change(operation: &Value) -> Result<Change, String> {
             }
         }
         _ => Err("only OCS_CROSS_CONNECT and OCS_PORT can be patched here".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use genie_drivers::ocs::Size;
+
+    use super::*;
+    use crate::ocs::core::{Core, Settle};
+    use crate::ocs::trouble::{Luck, Trouble};
+
+    /// A switch with 1A-1B and 2A-2B, and what becomes of a patch there.
+    fn patched(trouble: &Trouble, operations: Value) -> (Result<(), String>, String) {
+        let settle = Settle {
+            mean: Duration::ZERO,
+            jitter: Duration::ZERO,
+        };
+        let mut core = Core::new(Size { a: 4, b: 4 }, settle, 1, BTreeSet::new(), BTreeSet::new());
+        core.connect(&[Circuit::new(1, 1), Circuit::new(2, 2)], Duration::ZERO)
+            .unwrap();
+        let mut world = World {
+            core: &mut core,
+            luck: &mut Luck::default(),
+            trouble,
+            now: Duration::ZERO,
+        };
+        let operations = operations.as_array().unwrap();
+        let done = patch(operations, &mut world);
+        let now: Vec<String> = core.circuits().map(|(circuit, _)| circuit.to_string()).collect();
+        (done, now.join(" "))
+    }
+
+    fn operation(op: &str, circuit: &str) -> Value {
+        json!({"op": op, "path": format!("/OCS_CROSS_CONNECT/{circuit}"), "value": {}})
+    }
+
+    #[test]
+    fn a_patch_is_one_change_and_all_or_nothing() {
+        let before = "1A-1B 2A-2B";
+        let (remove, add) = (operation("remove", "1A-1B"), operation("add", "1A-3B"));
+        // Every second change is refused: this is the first, though it removes and makes.
+        let mut trouble = Trouble::default();
+        trouble.add("deny=2").unwrap();
+        let (done, now) = patched(&trouble, json!([remove, add]));
+        assert_eq!((done, now.as_str()), (Ok(()), "1A-3B 2A-2B"));
+        trouble.add("deny=1").unwrap();
+        let (done, now) = patched(&trouble, json!([remove, add]));
+        assert!(done.is_err() && now == before, "{done:?} {now}");
+        for wrong in [
+            operation("add", "1A-2B"),
+            operation("add", "1A-9B"),
+            operation("remove", "3A-3B"),
+            json!({"op": "add", "path": "/OCS_PORT/9A/state", "value": "normal"}),
+        ] {
+            let (done, now) = patched(&Trouble::default(), json!([remove, wrong]));
+            assert!(done.is_err() && now == before, "{wrong}: {done:?} {now}");
+        }
     }
 }
