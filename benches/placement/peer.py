@@ -7,7 +7,8 @@ genie, on the same trace, one policy after the other.
 Without a trace the simulator generates one first, by itself, with 0.2 arrivals an hour. It runs as it is; its CPU time
 is that of its process and the children that it forks for paths, as the kernel counts it, less that of a run that ends
 after the first job (start-up: imports and the model). Genie is timed without and with verifying each placement; the
-ratio is of the former, as the simulator verifies nothing. The simulator aborts after the last job where that was dropped; its time counts all the same.
+ratio is of the former, as the simulator verifies nothing. The simulator aborts after the last job where that was dropped; its time counts all the
+same.
 """
 import argparse
 import json
