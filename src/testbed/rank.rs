@@ -144,14 +144,7 @@ fn hear_orders(voice: Voice, status: Arc<Status>) -> mpsc::Receiver<Order> {
     std::thread::spawn(move || {
         while let Ok(order) = voice.line.hear() {
             let heard = match order {
-                Order::HandIn => {
-                    let part = status
-                        .record
-                        .lock()
-                        .map(|record| record.clone())
-                        .unwrap_or_default();
-                    voice.say(&Report::RowPart(part)).is_ok()
-                }
+                Order::HandIn => voice.say(&Report::RowPart(status.part())).is_ok(),
                 order => send.send(order).is_ok(),
             };
             if !heard {
