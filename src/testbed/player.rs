@@ -12,29 +12,23 @@ use nix::sys::time::TimeValLike;
 use super::clock::{Timers, monotonic_ns};
 use super::control::{Assignment, Heartbeat, Row, RowDone};
 use crate::event::MessageSeen;
-use crate::network::message::Rank;
+use crate::network::message::{Channel, Rank};
 use crate::network::transport::{Completion, Transport, TransportError};
 use crate::scenario::plan::Communicator;
 use crate::system::action::{Action, Combine, Input, MessageId, NodeId, Transfer};
-use crate::system::collective::traffic;
 use crate::system::npu::{Direction, Npu};
 use crate::system::op::{Algorithm, Collective, Op};
 use crate::system::payload;
 
 mod messages;
 pub(super) mod pass;
+mod shares;
 
 use messages::Messages;
 use pass::Pass;
 
 /// A wait longer than this is published, for "who waits for whom".
 const PATIENCE: Duration = Duration::from_millis(50);
-
-/// Flows of fewer bytes are not paced: their time is latency.
-const LEAST_PACED: u64 = 64 * 1024;
-/// A flow may go so much faster than its share of the busiest link, to make up for moments in which it
-/// had nothing to send.
-const HEADROOM: f64 = 1.01;
 
 /// Where the data thread is, readable by the control thread.
 #[derive(Debug, Default)]
@@ -269,30 +263,16 @@ impl Player {
         Ok(())
     }
 
-    /// What each peer is to be sent at most in a row whose flows keep to their shares of the busiest link,
-    /// payload bytes per second.
-    fn shares(&self, row: &Row) -> BTreeMap<Rank, u64> {
-        let (Some(seconds), Some((n, position))) = (row.wire_s, self.place(&row.op)) else {
+    /// What each channel of a peer is to carry at most in a row whose flows keep to their shares of the busiest
+    /// link, payload bytes per second.
+    fn shares(&self, row: &Row) -> BTreeMap<(Rank, Channel), u64> {
+        let (Some(seconds), Some((_, position))) = (row.wire_s, self.place(&row.op)) else {
             return BTreeMap::new();
         };
-        let ranks = self.assignment.communicators.iter();
-        let ranks = ranks
-            .filter(|c| c.id == row.op.communicator)
-            .flat_map(|c| &c.ranks);
-        let ranks: Vec<Rank> = ranks.copied().collect();
-        let flows = traffic(&row.op, n)
-            .map(|traffic| traffic.flows)
-            .unwrap_or_default();
-        flows
-            .iter()
-            .filter(|flow| flow.from == position && flow.bytes >= LEAST_PACED)
-            .map(|flow| {
-                (
-                    ranks[flow.to as usize],
-                    (flow.bytes as f64 / seconds * HEADROOM) as u64,
-                )
-            })
-            .collect()
+        let mut communicators = self.assignment.communicators.iter();
+        let own = communicators.find(|c| c.id == row.op.communicator);
+        let ranks = own.map_or(&[][..], |c| &c.ranks);
+        shares::shares(&row.op, ranks, position, self.assignment.tcp.channels, seconds)
     }
 
     fn record(&self, change: impl FnOnce(&mut RowDone)) {
