@@ -38,7 +38,7 @@ pub struct Run {
     /// What ranks have said of the trace that is being played.
     gathered: Gathered,
     /// What the model said of it.
-    model: Option<(usize, Option<TraceModel>)>,
+    model: Option<(usize, Result<TraceModel, String>)>,
 }
 
 /// What `manifest.json` holds.
@@ -284,7 +284,8 @@ impl Run {
             .filter(|row| row.index == op)
             .and_then(|row| row.time);
         if let (Some(trace), Some(time), Some((_, model))) = (trace, time, model) {
-            let report = gathered.report(op, &trace.name, time.p50, plan.dilation, model.as_ref());
+            let model = model.as_ref().map_err(String::as_str);
+            let report = gathered.report(op, &trace.name, time.p50, plan.dilation, model);
             self.manifest.traces.push(report);
         }
     }
