@@ -250,6 +250,12 @@ fn messages_of_a_job_go_where_its_ranks_are() {
     ] {
         assert!(out.contains(line), "{line}:\n{out}");
     }
+    // Job b takes as long and ends 10 ns after a: its NPUs stand behind, though their numbers are lower.
+    let places: Vec<usize> = [2, 5, 1, 3]
+        .iter()
+        .map(|npu| out.find(&format!("sys[{npu}] finished")).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "{out}");
     assert_eq!(
         out.matches("] [info] sys[").count() - out.matches("[statistics]").count(),
         4,

@@ -600,6 +600,7 @@ impl Ranks {
             job: state.job,
             rank_in_job: state.npu.rank(),
             cycles,
+            end: now,
             exposed: cycles.wrapping_sub(state.gpu),
             classes,
             roofline: job.roofline.then(|| roofline_use(state)),
