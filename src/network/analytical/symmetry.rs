@@ -60,6 +60,11 @@ impl Symmetry {
         self.broken
     }
 
+    /// Something happens of which one rank cannot know how it is for all.
+    pub fn breaks(&mut self) {
+        self.broken = true;
+    }
+
     /// A timer fires.
     pub fn timer(&mut self, now: u64) {
         self.broken |= matches!(self.told, Some((at, Told::Messages { .. })) if at == now);
