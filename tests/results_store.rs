@@ -5,6 +5,7 @@ mod results_fixture;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use genie::event::{Event, RankLoss, Status};
 use genie::report::list;
@@ -380,6 +381,66 @@ fn a_run_appears_whole_and_half_made_ones_are_cleared() {
         1,
         "nothing but the run is left"
     );
+}
+
+/// On a shared results folder the processes of other hosts cannot be seen. What they write may not be cleared while
+/// they may be at work; after an hour of silence they are not.
+#[test]
+fn runs_of_other_hosts_are_left_alone() {
+    use genie::results::store::retention;
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let mut elsewhere = made::run(plan.clone());
+    elsewhere.manifest.process.boot_id = "another".into();
+    elsewhere.manifest.process.host = "elsewhere".into();
+    let half_made = results.path().join(".store/new/20261122-000000-half0");
+    fs::create_dir_all(&half_made).unwrap();
+    let manifest = serde_json::to_string(&elsewhere.manifest).unwrap();
+    fs::write(half_made.join("manifest.json"), manifest).unwrap();
+    let events = made::completed(&plan);
+    let goes_on = record(results.path(), elsewhere, &events[..events.len() - 3]);
+    let store = Store::new(results.path());
+    let stands = || {
+        let candidates = retention::candidates(&store, jiff::Timestamp::now()).unwrap();
+        let status = store.list().unwrap()[0].header.as_ref().unwrap().status;
+        (status, candidates[0].protected)
+    };
+    assert!(half_made.exists());
+    assert_eq!(stands(), (State::Running, true));
+    assert_eq!(store.open("k3").unwrap().1.manifest.status, State::Running);
+
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 3600);
+    for folder in [&half_made, goes_on.path()] {
+        for entry in fs::read_dir(folder).unwrap() {
+            let file = fs::File::options()
+                .append(true)
+                .open(entry.unwrap().path())
+                .unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+        fs::File::open(folder).unwrap().set_modified(long_ago).unwrap();
+    }
+    assert_eq!(stands(), (State::Interrupted, false));
+    Recorder::start(results.path(), made::run(plan));
+    assert!(!half_made.exists());
+}
+
+/// Manifests of earlier versions do not name the host.
+#[test]
+fn a_manifest_without_a_host_is_read() {
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let recorder = Recorder::start(results.path(), made::run(plan));
+    let path = recorder.path().join("manifest.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(json["process"].as_object_mut().unwrap().remove("host").is_some());
+    let store = Store::new(results.path());
+    for (boot, status) in [(None, State::Running), (Some("another"), State::Interrupted)] {
+        if let Some(boot) = boot {
+            json["process"]["boot_id"] = boot.into();
+        }
+        fs::write(&path, json.to_string()).unwrap();
+        assert_eq!(store.list().unwrap()[0].header.as_ref().unwrap().status, status);
+    }
 }
 
 #[test]

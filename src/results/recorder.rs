@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::circuits;
 use super::columns;
@@ -13,13 +12,10 @@ use super::digest::{self, Digest, Hasher};
 use super::durable;
 use super::messages;
 use super::reader;
-use super::run::{Manifest, Run, State};
+use super::run::{Manifest, Run, State, is_left_behind};
 use super::store::PRIVATE;
 use super::tables;
 use crate::event::{Event, NeighboursFound, OpRecord, RankMessages, Reconfiguration, TracePlayed};
-
-/// A folder without a manifest that is older than this is nobody's any more.
-const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// Consumes the events of a run: keeps the [`Run`] up to date and its folder too.
 #[derive(Debug)]
@@ -402,11 +398,9 @@ fn sweep(workshop: &Path) {
     let left = fs::read_dir(workshop).into_iter().flatten().flatten();
     for folder in left.map(|entry| entry.path()) {
         let over = match reader::header(&folder) {
-            Ok(header) => header.now().status != State::Running,
+            Ok(header) => header.now(&folder).status != State::Running,
             // Its maker may be about to write the manifest.
-            Err(_) => fs::metadata(&folder)
-                .and_then(|data| data.modified())
-                .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > LEFT_BEHIND)),
+            Err(_) => is_left_behind(&folder),
         };
         if over {
             let _ = fs::remove_dir_all(&folder);
