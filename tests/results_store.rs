@@ -450,11 +450,59 @@ fn what_is_pinned_after_it_was_chosen_stays() {
     let recorder = record(results.path(), made::run(plan.clone()), &made::completed(&plan));
     let (store, id) = (Store::new(results.path()), &recorder.run().manifest.run_id);
     labels::pin(results.path(), id).unwrap();
-    let error = retention::delete(&store, id).unwrap_err();
+    let delete = |id: &RunId| retention::delete_set(&store, std::slice::from_ref(id));
+    let error = delete(id).unwrap_err();
     assert!(error.to_string().contains("pinned"), "{error}");
     assert!(store.open(id.as_str()).is_ok());
     labels::unpin(results.path(), id).unwrap();
-    retention::delete(&store, id).unwrap();
+    delete(id).unwrap();
+    assert!(store.list().unwrap().is_empty());
+}
+
+/// Repetitions are one experiment: none goes while one of them stays, and what stayed is not counted as deleted.
+#[test]
+fn repetitions_are_deleted_together_or_not_at_all() {
+    use genie::results::store::{labels, retention};
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let ids = ["20261122-100000-aaaa1", "20261122-100001-aaaa2"];
+    for (number, id) in (1..).zip(ids) {
+        let mut run = named(id, plan.clone());
+        run.manifest.repetition = Some(genie::results::run::Repetition {
+            group: ids[0].parse().unwrap(),
+            number,
+            of: 2,
+        });
+        record(results.path(), run, &made::completed(&plan));
+    }
+    let store = Store::new(results.path());
+    let set: Vec<RunId> = ids.iter().map(|id| id.parse().unwrap()).collect();
+    labels::pin(results.path(), &set[1]).unwrap();
+    let error = retention::delete_set(&store, &set).unwrap_err();
+    assert!(error.to_string().contains(ids[1]), "{error}");
+    assert_eq!(store.list().unwrap().len(), 2);
+
+    labels::unpin(results.path(), &set[1]).unwrap();
+    let prune = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_genie"))
+            .args(["prune", "--keep", "0", "--results"])
+            .arg(results.path())
+            .output()
+            .unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    // Where the store's own folder should be is a file: nothing can be deleted.
+    fs::remove_dir_all(results.path().join(".store")).unwrap();
+    fs::write(results.path().join(".store"), "").unwrap();
+    let (code, said) = prune();
+    assert!(code != 0 && said.starts_with("0 of 1 runs, 0 B"), "{code} {said}");
+    assert_eq!(store.list().unwrap().len(), 2);
+    fs::remove_file(results.path().join(".store")).unwrap();
+    let (code, said) = prune();
+    assert_eq!((code, said.matches("deleted ").count()), (0, 2), "{said}");
+    assert!(said.contains("1 of 1 runs"), "{said}");
     assert!(store.list().unwrap().is_empty());
 }
 
