@@ -48,7 +48,8 @@ fn watched(options: &Options) -> (Outcome, Explanation, Vec<OpRecord>) {
 fn adds_up(npu: &NpuTime) -> bool {
     npu.parts.total().wrapping_sub(npu.counted_twice) == npu.exposed
         && npu.parts.total() + npu.compute == npu.cycles
-        && npu.exposed_communication == npu.parts.total() - npu.parts.memory - npu.parts.cpu
+        && npu.exposed_communication + npu.parts.memory + npu.parts.cpu + npu.parts.not_begun
+            == npu.parts.total()
 }
 
 #[test]
@@ -195,7 +196,7 @@ fn the_parts_of_a_step_are_those_computed_by_hand() {
         assert_eq!(npu["compute"], 150_000);
         assert_eq!(npu["overlap"], 0);
         let parts = serde_json::json!({
-            "slot": 0, "peers": 0, "network": 62_160, "endpoint": 2_280, "memory": 0, "cpu": 0
+            "not_begun": 0, "slot": 0, "peers": 0, "network": 62_160, "endpoint": 2_280, "memory": 0, "cpu": 0
         });
         assert_eq!(npu["parts"], parts);
     }
@@ -243,6 +244,42 @@ fn who_comes_late_is_waited_for_and_named() {
     let (code, _, err) = genie(folder.path(), &["--explain"]);
     assert_eq!(code, 0);
     assert!(err.contains("NPU 5 node 0 `compute 0` (compute)"), "{err}");
+}
+
+/// NPU 5 begins 30 us late: that is not time for which a slot kept it, and the others wait for it as for any.
+#[test]
+fn the_time_before_an_npu_begins_is_a_part_of_its_own() {
+    let folder = cases();
+    let step = || vec![compute(0, 100, &[]), all_reduce(1, &[0])];
+    traces(folder.path(), (0..8).map(|_| step()).collect());
+    let late = r#"{"npus": [{"ranks": [5], "start-ns": 30000}]}"#;
+    fs::write(folder.path().join("late.json"), late).unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let row = rows()
+        .into_iter()
+        .find(|row| row.case.starts_with("micro/"))
+        .unwrap();
+    let (_, explanation, ops) = watched(&Options {
+        workload: file("w"),
+        system: file("cases/system/ring_4chunks.json"),
+        network: file("cases/network/Ring_8.yml"),
+        npus: Some(file("late.json")),
+        ..options(&row, folder.path())
+    });
+    for npu in &explanation.npus {
+        assert!(adds_up(npu), "{npu:?}");
+        let expected = if npu.rank == 5 { 30_000 } else { 0 };
+        assert_eq!((npu.parts.not_begun, npu.parts.slot), (expected, 0), "{npu:?}");
+    }
+    assert!(path_is_whole(&explanation));
+    assert!(ops.iter().all(|op| op.rank != 5 || op.ready >= 30_000));
+    let (_, _, said) = genie(folder.path(), &["--explain", "--npu-configuration=late.json"]);
+    assert!(
+        said.contains("not begun") && said.contains("the time before NPUs begin"),
+        "{said}"
+    );
+    let (_, _, usual) = genie(folder.path(), &["--explain"]);
+    assert!(!usual.contains("begin"), "{usual}");
 }
 
 /// Two collectives that are ready together have one slot: the second is serialised.

@@ -149,12 +149,13 @@ impl Simulation {
     /// Follows what happens, from before the first event on. Of a single job only.
     pub fn watch(&mut self, options: WatchOptions) {
         self.unfold();
-        let graphs: Vec<Arc<Graph>> = self.ranks.states.iter().map(State::graph).collect();
+        let rank = |state: &State| (state.graph(), state.begins);
+        let ranks: Vec<(Arc<Graph>, u64)> = self.ranks.states.iter().map(rank).collect();
         for state in &mut self.ranks.states {
             state.npu.watch_phases();
         }
         let setup = Arc::clone(&self.ranks.jobs[0].members[0].setup);
-        self.ranks.watch = Some(Box::new(Watch::new(options, setup, &graphs, &self.network)));
+        self.ranks.watch = Some(Box::new(Watch::new(options, setup, &ranks, &self.network)));
     }
 
     /// What was seen since the last time.

@@ -34,6 +34,8 @@ struct Pair {
 /// A rank.
 #[derive(Debug)]
 struct Watched {
+    /// When it begins.
+    begins: u64,
     /// When each node had nothing left to wait for, and for which node it waited last.
     ready: Vec<(u64, u32)>,
     busy: Busy,
@@ -63,10 +65,16 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Follows ranks that execute these graphs.
-    pub fn new(options: WatchOptions, setup: Arc<Setup>, graphs: &[Arc<Graph>], network: &Network) -> Self {
-        let rank = |graph: &Arc<Graph>| Watched {
-            ready: vec![(0, NONE); graph.nodes().len()],
+    /// Follows ranks that execute these graphs, each from its time on.
+    pub fn new(
+        options: WatchOptions,
+        setup: Arc<Setup>,
+        ranks: &[(Arc<Graph>, u64)],
+        network: &Network,
+    ) -> Self {
+        let rank = |(graph, begins): &(Arc<Graph>, u64)| Watched {
+            begins: *begins,
+            ready: vec![(*begins, NONE); graph.nodes().len()],
             busy: Busy::default(),
             sequences: HashMap::new(),
             live: Vec::new(),
@@ -75,7 +83,7 @@ impl Watch {
         Watch {
             options,
             setup,
-            ranks: graphs.iter().map(rank).collect(),
+            ranks: ranks.iter().map(rank).collect(),
             instances: Vec::new(),
             instance_of: HashMap::new(),
             pairs: Vec::new(),
@@ -91,6 +99,11 @@ impl Watch {
     /// What was told since the last time.
     pub fn take(&mut self) -> Vec<Seen> {
         std::mem::take(&mut self.seen)
+    }
+
+    /// When a rank begins, ns.
+    pub fn beginning(&self, rank: Rank) -> u64 {
+        self.ranks[rank as usize].begins
     }
 
     /// When a rank computes.
