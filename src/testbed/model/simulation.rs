@@ -557,7 +557,7 @@ impl Ranks {
             }
             if let Some(watch) = &mut self.watch {
                 let members = job.members_of(state.feeder.graph(), &node.work);
-                watch.begins(rank, place, node, members, now);
+                watch.begins(rank, place, node, (&state.npu, members), now);
             }
             let input = Input::Start {
                 node: node.id,

@@ -126,11 +126,19 @@ impl Watch {
         self.usage.as_ref()
     }
 
-    /// A node begins; `members`: how many ranks its group has.
-    pub fn begins(&mut self, rank: Rank, place: u32, node: &GraphNode, members: u32, now: u64) {
+    /// A node begins, which is about to be started in the rank's machine; `members`: how many ranks its group has.
+    pub fn begins(
+        &mut self,
+        rank: Rank,
+        place: u32,
+        node: &GraphNode,
+        (npu, members): (&Npu, u32),
+        now: u64,
+    ) {
         let what = match &node.work {
             Work::Collective(work) => {
-                let over = self.members(rank, node.id, work, members);
+                let planned = npu.planned(node.id, work.group, work.collective);
+                let over = self.members(rank, planned, work, members);
                 self.joins(rank, place, work.group, over, now)
             }
             Work::Send(peer) => self.meets((rank, peer.rank), peer, place, now, true),
@@ -264,7 +272,7 @@ impl Watch {
     }
 
     /// How many ranks a collective has, and which one stands for them: those that differ from `rank`
-    /// only in dimensions through which it goes.
+    /// only in dimensions through which it goes. `node`: whose custom algorithm it takes, if that has one.
     fn members(&self, rank: Rank, node: u64, work: &CollectiveWork, members: u32) -> (Rank, u32) {
         let whole = work.group == 0 || members == self.setup.npus();
         let custom = self.setup.custom.as_ref().is_some_and(|source| {
