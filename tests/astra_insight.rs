@@ -338,7 +338,7 @@ fn members_are_those_of_the_algorithm_that_a_group_has_settled_on() {
         Arc::new(Graph::new(rank, nodes, &rules).unwrap())
     };
     let mut job = Job::alone((0..4).map(graph).collect(), &setup);
-    job.groups = vec![(5, Arc::from([0, 1, 2, 3]))];
+    job.groups.insert(5, Arc::from([0, 1, 2, 3]));
     let wiring = Wiring {
         topology: Topology::new(&config).unwrap(),
         backend: Backend::Unaware,
