@@ -173,7 +173,7 @@ fn write(random: &mut Random, folder: &Path) -> Options {
         npus: None,
         symmetry: true,
         workload: folder.join("t"),
-        system: put("system.json", system(random).as_bytes()),
+        system: Some(put("system.json", system(random).as_bytes())),
         network: put("network.yml", network.as_bytes()),
         memory: Some(put("memory.json", memory.as_bytes())),
         groups: None,

@@ -268,7 +268,7 @@ fn the_time_before_an_npu_begins_is_a_part_of_its_own() {
         .unwrap();
     let (_, explanation, ops) = watched(&Options {
         workload: file("w"),
-        system: file("cases/system/ring_4chunks.json"),
+        system: Some(file("cases/system/ring_4chunks.json")),
         network: file("cases/network/Ring_8.yml"),
         npus: Some(file("late.json")),
         ..options(&row, folder.path())

@@ -70,7 +70,7 @@ fn micro(folder: &Path, workload: &str, system: &str, network: &str, backend: Ba
     let file = |name: String| folder.join("cases").join(name);
     Options {
         workload: file(format!("workload/micro/{workload}")),
-        system: file(format!("system/{system}.json")),
+        system: Some(file(format!("system/{system}.json"))),
         network: file(format!("network/{network}.yml")),
         backend,
         ..options(&any, folder)
@@ -336,6 +336,38 @@ fn wrong_files_are_refused_with_their_place() {
         assert_eq!((code, out.as_str()), (2, ""), "{err}");
         assert!(err.contains(part), "{part}:\n{err}");
     }
+    written(
+        folder.path(),
+        "own.json",
+        &jobs("0, 1, 2, 3").replace(
+            "\"npus\"",
+            "\"system\": \"cases/system/ring_1chunk.json\", \"npus\"",
+        ),
+    );
+    let (code, _, err) = genie(folder.path(), &["--job-configuration=own.json"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("--system-configuration has no effect"), "{err}");
+    let without = |jobs: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_genie"))
+            .args(["astra", "--network-configuration", "cases/network/Switch_8.yml"])
+            .args(["--job-configuration", jobs])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), err)
+    };
+    let (code, err) = without("own.json");
+    assert!(
+        code == 0 && !err.contains("--system-configuration"),
+        "{code} {err}"
+    );
+    written(folder.path(), "none.json", &jobs("0, 1, 2, 3"));
+    let (code, err) = without("none.json");
+    assert!(
+        code == 2 && err.contains("job `job0` has no `system`"),
+        "{code} {err}"
+    );
     let (code, _, err) = genie(folder.path(), &[]);
     assert_eq!(code, 2);
     assert!(err.contains("--workload-configuration"), "{err}");

@@ -40,7 +40,7 @@ impl Case {
             workload: folder.path().join("t"),
             jobs: None,
             npus: None,
-            system: folder.path().join("system.json"),
+            system: Some(folder.path().join("system.json")),
             network: folder.path().join("network.yml"),
             memory: None,
             groups: None,

@@ -32,8 +32,8 @@ pub struct Options {
     pub jobs: Option<PathBuf>,
     /// File of NPUs that differ.
     pub npus: Option<PathBuf>,
-    /// System file.
-    pub system: PathBuf,
+    /// System file; `None`: each job has its own.
+    pub system: Option<PathBuf>,
     /// Network file.
     pub network: PathBuf,
     /// Remote memory file; `None`: there is no remote memory.
@@ -184,6 +184,9 @@ fn jobs_of(shared: &Shared<'_>, npus: u32, cautions: &mut Vec<String>) -> Result
         return Ok(vec![JobFiles::alone(shared, cautions)?]);
     };
     let jobs = config(path, cautions, |name, text| Jobs::parse(name, text, npus))?;
+    if shared.options.system.is_some() && jobs.jobs.iter().all(|job| job.system.is_some()) {
+        cautions.push("--system-configuration has no effect: each job has its own `system`".into());
+    }
     let placed = |entry| JobFiles::placed(shared, entry, cautions);
     jobs.jobs.into_iter().map(placed).collect()
 }

@@ -82,7 +82,12 @@ impl JobFiles {
             true => dimensions(shared.network),
             false => vec![entry.npus.len() as u32],
         });
-        let system = entry.system.as_ref().unwrap_or(&shared.options.system);
+        let Some(system) = entry.system.as_ref().or(shared.options.system.as_ref()) else {
+            return Err(ModelError::Misfit(format!(
+                "job `{}` has no `system`\nhelp: give it one, or all that have none by --system-configuration FILE",
+                entry.name.escape_debug()
+            )));
+        };
         let system = config(system, cautions, SystemConfig::parse)?;
         let ranks = Some(dimensions.iter().product());
         let groups = match &entry.comm_groups {
