@@ -259,7 +259,7 @@ fn the_time_before_an_npu_begins_is_a_part_of_its_own() {
     let folder = cases();
     let step = || vec![compute(0, 100, &[]), all_reduce(1, &[0])];
     traces(folder.path(), (0..8).map(|_| step()).collect());
-    let late = r#"{"npus": [{"ranks": [5], "start-ns": 30000}]}"#;
+    let late = r#"{"npus": [{"npus": [5], "start-ns": 30000}]}"#;
     fs::write(folder.path().join("late.json"), late).unwrap();
     let file = |name: &str| folder.path().join(name);
     let row = rows()

@@ -32,7 +32,7 @@ fn a_slow_npu_gives_what_astra_sim_gives_for_a_trace_with_longer_compute() {
     let slow = written(
         folder.path(),
         "slow.json",
-        r#"{"npus": [{"ranks": [0], "compute-slowdown": 5}]}"#,
+        r#"{"npus": [{"npus": [0], "compute-slowdown": 5}]}"#,
     );
     let stragglers = rows()
         .into_iter()
@@ -89,7 +89,7 @@ fn who_begins_late_ends_late_and_counts_from_the_start() {
     let folder = cases();
     let mut options = micro(folder.path(), REDUCE, "ring_4chunks", "Ring_4", Backend::Unaware);
     let usual = by_rank(&play(&options));
-    let late = r#"{"npus": [{"ranks": ["0-3"], "start-ns": 1000}]}"#;
+    let late = r#"{"npus": [{"npus": ["0-3"], "start-ns": 1000}]}"#;
     options.npus = Some(written(folder.path(), "late.json", late));
     let expected: Vec<(u64, u64)> = usual.iter().map(|(t, x)| (t + 1000, x + 1000)).collect();
     assert_eq!(by_rank(&play(&options)), expected);
@@ -374,7 +374,7 @@ fn wrong_files_are_refused_with_their_place() {
     written(
         folder.path(),
         "n.json",
-        r#"{"npus": [{"ranks": [8], "start-ns": 1}]}"#,
+        r#"{"npus": [{"npus": [8], "start-ns": 1}]}"#,
     );
     let (code, out, err) = genie(
         folder.path(),
