@@ -9,6 +9,7 @@ use std::process::Command;
 
 use genie::testbed::model::{Backend, Inputs, Options, Outcome};
 use genie::workload::chakra::{Node, NodeKind, Trace, encode};
+use nix::sys::resource::{UsageWho, getrusage};
 
 mod golden_astra;
 use golden_astra::{by_rank, cases, is_relative, options, rows};
@@ -275,6 +276,35 @@ fn messages_of_a_job_go_where_its_ranks_are() {
         .find(|rank| rank["rank"] == 5)
         .unwrap();
     assert_eq!((&rank["job"], &rank["rank_in_job"]), (&"a".into(), &0.into()));
+}
+
+/// An NPU that executes nothing costs 8 bytes in the event queue, and a state of some 500 bytes no more: 4 M of them
+/// are 32 MiB, not 2 GiB.
+#[test]
+fn idle_npus_cost_next_to_nothing() {
+    let folder = cases();
+    let micro = folder
+        .path()
+        .join("cases/workload/micro/all_reduce/4npus_1MB/all_reduce");
+    let jobs = format!(
+        r#"{{"jobs": [{{"workload": "{}", "npus": [4000000, 7, 65536, 0]}}]}}"#,
+        micro.display()
+    );
+    written(folder.path(), "jobs.json", &jobs);
+    let large = "topology: [Switch]\nnpus_count: [4194304]\nbandwidth: [50]\nlatency: [500]\n";
+    written(folder.path(), "large.yml", large);
+    let (code, out, err) = genie(
+        folder.path(),
+        &[
+            "--job-configuration=jobs.json",
+            "--network-configuration=large.yml",
+        ],
+    );
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("sys[4000000] finished"), "{out}");
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    let most = usage.max_rss() / 1024;
+    assert!(most < 256, "{most} MiB");
 }
 
 #[test]
