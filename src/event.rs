@@ -55,8 +55,8 @@ pub enum Event {
     TraceModelled {
         /// Index into the plan's operations.
         op: usize,
-        /// `None`: nothing limits messages here, so there is nothing to model them by.
-        model: Option<TraceModel>,
+        /// Or why it makes nothing of it, in words.
+        model: Result<TraceModel, String>,
     },
     /// Messages of an operation's first measured iterations, as each rank saw them. In `events.jsonl` only how many
     /// were left out: `messages.csv` has them.

@@ -14,6 +14,8 @@ use genie::workload::chakra::{Node, NodeKind, Trace, encode};
 /// No run of so few NPUs, nodes and events may take longer.
 const LONGEST: Duration = Duration::from_secs(20);
 const EVENTS: u64 = 50_000;
+/// So many runs at least, however slow the disk is.
+const LEAST: u64 = 100;
 
 /// Small numbers without end (xorshift64*, Vigna 2016).
 struct Random(u64);
@@ -155,6 +157,73 @@ fn nodes(random: &mut Random, rank: u32, npus: u32) -> Trace {
     }
 }
 
+const ABSURD_NUMBERS: &[&str] = &[
+    "-1",
+    "0",
+    "1e-300",
+    "1e308",
+    "1e999",
+    "9223372036854775807",
+    "18446744073709551615",
+    "null",
+    "\"x\"",
+];
+
+/// NPUs that differ, as a file says it.
+fn kinds(random: &mut Random, npus: u32) -> String {
+    let entry = |random: &mut Random| {
+        let npu = random.below(npus as usize);
+        let which = random.number(&[npu as u64], &[u64::from(npus), u64::MAX]);
+        let mut keys = vec![format!("\"npus\": [{which}]")];
+        for (key, ordinary) in [
+            ("compute-slowdown", &["2", "0.5"][..]),
+            ("peak-perf", &["100"]),
+            ("local-mem-bw", &["1600", "0.001"]),
+            ("endpoint-delay", &["0", "20"]),
+            ("start-ns", &["5", "1000"]),
+        ] {
+            if random.below(2) == 0 {
+                keys.push(format!("\"{key}\": {}", random.number(ordinary, ABSURD_NUMBERS)));
+            }
+        }
+        format!("{{{}}}", keys.join(", "))
+    };
+    let count = 1 + random.below(2);
+    let entries: Vec<String> = (0..count).map(|_| entry(random)).collect();
+    format!("{{\"npus\": [{}]}}", entries.join(", "))
+}
+
+/// One or two jobs on some of the NPUs, as a file says it.
+fn jobs(random: &mut Random, folder: &Path, npus: u32) -> String {
+    let mut free: Vec<u32> = (0..npus).collect();
+    let mut jobs = Vec::new();
+    for _ in 0..1 + random.below(2) {
+        let ranks = (1 + random.below(4)).min(free.len());
+        let mut placed: Vec<String> = Vec::new();
+        for _ in 0..ranks {
+            let npu = free.swap_remove(random.below(free.len()));
+            placed.push(npu.to_string());
+        }
+        if random.below(10) == 0 {
+            placed.push(random.of(&["0", "4294967296", "\"0-4294967295\"", "-1"]).into());
+        }
+        let mut keys = vec![
+            format!("\"workload\": \"{}\"", folder.join("t").display()),
+            format!("\"npus\": [{}]", placed.join(", ")),
+        ];
+        if random.below(3) == 0 {
+            let ones = random.number(&["", ", 1"], &[", 0", ", 4294967295", ", -1"]);
+            keys.push(format!("\"dimensions\": [{ranks}{ones}]"));
+        }
+        if random.below(2) == 0 {
+            let start = random.number(&["0", "7", "1000"], ABSURD_NUMBERS);
+            keys.push(format!("\"start-ns\": {start}"));
+        }
+        jobs.push(format!("{{{}}}", keys.join(", ")));
+    }
+    format!("{{\"jobs\": [{}]}}", jobs.join(", "))
+}
+
 fn write(random: &mut Random, folder: &Path) -> Options {
     let (network, npus) = network(random);
     let put = |name: &str, bytes: &[u8]| {
@@ -168,12 +237,14 @@ fn write(random: &mut Random, folder: &Path) -> Options {
     let kind = random.of(&["MEMORY_POOL", "PER_NPU_MEMORY_EXPANSION"]);
     let memory =
         format!("{{\"memory-type\": \"{kind}\", \"remote-mem-latency\": 5, \"remote-mem-bw\": {bandwidth}}}");
+    let jobs = (random.below(4) == 0).then(|| jobs(random, folder, npus));
+    let kinds = (random.below(4) == 0).then(|| kinds(random, npus));
     Options {
-        jobs: None,
-        npus: None,
+        jobs: jobs.map(|jobs| put("jobs.json", jobs.as_bytes())),
+        npus: kinds.map(|kinds| put("npus.json", kinds.as_bytes())),
         symmetry: true,
         workload: folder.join("t"),
-        system: put("system.json", system(random).as_bytes()),
+        system: Some(put("system.json", system(random).as_bytes())),
         network: put("network.yml", network.as_bytes()),
         memory: Some(put("memory.json", memory.as_bytes())),
         groups: None,
@@ -205,7 +276,7 @@ fn absurd_numbers_are_answered_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut random = Random(29);
     let (begun, mut answered, mut refused) = (Instant::now(), 0u64, 0u64);
-    while begun.elapsed() < limit {
+    while begun.elapsed() < limit || answered + refused < LEAST {
         let seed = random.0;
         let options = write(&mut random, folder.path());
         let start = Instant::now();

@@ -7,13 +7,20 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use genie::network::analytical::Topology;
+use genie::network::analytical::config::{BlockKind, Dim, NetworkConfig};
 use genie::results::csv;
+use genie::system::op::Collective;
+use genie::system::setup::{CustomAlgorithm, CustomSource, Implementation, Pattern, Setup};
 use genie::testbed::model::insight::explain::{Explanation, NpuTime};
 use genie::testbed::model::insight::{OpRecord, Seen, WatchOptions};
-use genie::testbed::model::{Inputs, Options, Outcome};
+use genie::testbed::model::parts::{Job, Parts, Wiring};
+use genie::testbed::model::{Backend, Inputs, Options, Outcome, Simulation};
+use genie::workload::graph::{Graph, Rules};
+use genie::workload::memory::RemoteMemory;
 use serde_json::Value;
 
 mod chrome_trace;
@@ -48,7 +55,8 @@ fn watched(options: &Options) -> (Outcome, Explanation, Vec<OpRecord>) {
 fn adds_up(npu: &NpuTime) -> bool {
     npu.parts.total().wrapping_sub(npu.counted_twice) == npu.exposed
         && npu.parts.total() + npu.compute == npu.cycles
-        && npu.exposed_communication == npu.parts.total() - npu.parts.memory - npu.parts.cpu
+        && npu.exposed_communication + npu.parts.memory + npu.parts.cpu + npu.parts.not_begun
+            == npu.parts.total()
 }
 
 #[test]
@@ -195,7 +203,7 @@ fn the_parts_of_a_step_are_those_computed_by_hand() {
         assert_eq!(npu["compute"], 150_000);
         assert_eq!(npu["overlap"], 0);
         let parts = serde_json::json!({
-            "slot": 0, "peers": 0, "network": 62_160, "endpoint": 2_280, "memory": 0, "cpu": 0
+            "not_begun": 0, "slot": 0, "peers": 0, "network": 62_160, "endpoint": 2_280, "memory": 0, "cpu": 0
         });
         assert_eq!(npu["parts"], parts);
     }
@@ -243,6 +251,115 @@ fn who_comes_late_is_waited_for_and_named() {
     let (code, _, err) = genie(folder.path(), &["--explain"]);
     assert_eq!(code, 0);
     assert!(err.contains("NPU 5 node 0 `compute 0` (compute)"), "{err}");
+}
+
+/// NPU 5 begins 30 us late: that is not time for which a slot kept it, and the others wait for it as for any.
+#[test]
+fn the_time_before_an_npu_begins_is_a_part_of_its_own() {
+    let folder = cases();
+    let step = || vec![compute(0, 100, &[]), all_reduce(1, &[0])];
+    traces(folder.path(), (0..8).map(|_| step()).collect());
+    let late = r#"{"npus": [{"npus": [5], "start-ns": 30000}]}"#;
+    fs::write(folder.path().join("late.json"), late).unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let row = rows()
+        .into_iter()
+        .find(|row| row.case.starts_with("micro/"))
+        .unwrap();
+    let (_, explanation, ops) = watched(&Options {
+        workload: file("w"),
+        system: Some(file("cases/system/ring_4chunks.json")),
+        network: file("cases/network/Ring_8.yml"),
+        npus: Some(file("late.json")),
+        ..options(&row, folder.path())
+    });
+    for npu in &explanation.npus {
+        assert!(adds_up(npu), "{npu:?}");
+        let expected = if npu.rank == 5 { 30_000 } else { 0 };
+        assert_eq!((npu.parts.not_begun, npu.parts.slot), (expected, 0), "{npu:?}");
+    }
+    assert!(path_is_whole(&explanation));
+    assert!(ops.iter().all(|op| op.rank != 5 || op.ready >= 30_000));
+    let (_, _, said) = genie(folder.path(), &["--explain", "--npu-configuration=late.json"]);
+    assert!(
+        said.contains("not begun") && said.contains("the time before NPUs begin"),
+        "{said}"
+    );
+    let (_, _, usual) = genie(folder.path(), &["--explain"]);
+    assert!(!usual.contains("begin"), "{usual}");
+}
+
+/// A custom algorithm for node 2 alone.
+#[derive(Debug)]
+struct ForNode2;
+
+impl CustomSource for ForNode2 {
+    fn algorithm(&self, node: u64, _: Collective, _: u32) -> CustomAlgorithm {
+        match node {
+            2 => CustomAlgorithm::Missing,
+            _ => CustomAlgorithm::Native,
+        }
+    }
+}
+
+/// A group keeps the algorithm of its first node, node 1, which is the implementation of the first dimension: so node 2
+/// goes from rank 0 to rank 1 only, and waits for no other rank, though ranks 2 and 3 come 100 us later.
+#[test]
+fn members_are_those_of_the_algorithm_that_a_group_has_settled_on() {
+    let dim = || Dim {
+        kind: BlockKind::Ring,
+        npus: 2,
+        bandwidth_gib_per_s: 50.0,
+        latency_ns: 500.0,
+    };
+    let config = NetworkConfig {
+        dims: vec![dim(), dim()],
+    };
+    let first_only = || {
+        vec![Implementation {
+            flat: false,
+            pattern: Pattern::Ring,
+        }]
+    };
+    let setup = Arc::new(Setup {
+        dimensions: vec![2, 2],
+        implementations: std::array::from_fn(|_| first_only()),
+        custom: Some(Arc::new(ForNode2)),
+        ..Setup::default()
+    });
+    let rules = Rules {
+        npus: 4,
+        ..Rules::default()
+    };
+    let graph = |rank: u32| {
+        let grouped = |id, deps: &[u64]| all_reduce(id, deps).with("pg_name", "5");
+        let late = if rank > 1 { 200 } else { 100 };
+        let nodes = vec![compute(0, late, &[]), grouped(1, &[0]), grouped(2, &[1])];
+        Arc::new(Graph::new(rank, nodes, &rules).unwrap())
+    };
+    let mut job = Job::alone((0..4).map(graph).collect(), &setup);
+    job.groups.insert(5, Arc::from([0, 1, 2, 3]));
+    let wiring = Wiring {
+        topology: Topology::new(&config).unwrap(),
+        backend: Backend::Unaware,
+    };
+    let parts = Parts {
+        jobs: vec![Arc::new(job)],
+        memory: RemoteMemory::None,
+        symmetry: false,
+    };
+    let mut simulation = Simulation::new(wiring, parts);
+    simulation.watch(WatchOptions {
+        explain: true,
+        ..WatchOptions::default()
+    });
+    while simulation.run(1 << 14).unwrap() {}
+    let explanation = simulation.explain().unwrap();
+    assert_eq!(explanation.npus.len(), 4);
+    for npu in &explanation.npus {
+        assert!(adds_up(npu) && npu.parts.network > 0, "{npu:?}");
+        assert_eq!(npu.parts.peers, 0, "{npu:?}");
+    }
 }
 
 /// Two collectives that are ready together have one slot: the second is serialised.

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use genie::testbed::model::{Backend, Inputs, Options, Outcome};
 use genie::workload::chakra::{Node, NodeKind, Trace, encode};
+use nix::sys::resource::{UsageWho, getrusage};
 
 mod golden_astra;
 use golden_astra::{by_rank, cases, is_relative, options, rows};
@@ -32,7 +33,7 @@ fn a_slow_npu_gives_what_astra_sim_gives_for_a_trace_with_longer_compute() {
     let slow = written(
         folder.path(),
         "slow.json",
-        r#"{"npus": [{"ranks": [0], "compute-slowdown": 5}]}"#,
+        r#"{"npus": [{"npus": [0], "compute-slowdown": 5}]}"#,
     );
     let stragglers = rows()
         .into_iter()
@@ -70,7 +71,7 @@ fn micro(folder: &Path, workload: &str, system: &str, network: &str, backend: Ba
     let file = |name: String| folder.join("cases").join(name);
     Options {
         workload: file(format!("workload/micro/{workload}")),
-        system: file(format!("system/{system}.json")),
+        system: Some(file(format!("system/{system}.json"))),
         network: file(format!("network/{network}.yml")),
         backend,
         ..options(&any, folder)
@@ -89,7 +90,7 @@ fn who_begins_late_ends_late_and_counts_from_the_start() {
     let folder = cases();
     let mut options = micro(folder.path(), REDUCE, "ring_4chunks", "Ring_4", Backend::Unaware);
     let usual = by_rank(&play(&options));
-    let late = r#"{"npus": [{"ranks": ["0-3"], "start-ns": 1000}]}"#;
+    let late = r#"{"npus": [{"npus": ["0-3"], "start-ns": 1000}]}"#;
     options.npus = Some(written(folder.path(), "late.json", late));
     let expected: Vec<(u64, u64)> = usual.iter().map(|(t, x)| (t + 1000, x + 1000)).collect();
     assert_eq!(by_rank(&play(&options)), expected);
@@ -250,6 +251,12 @@ fn messages_of_a_job_go_where_its_ranks_are() {
     ] {
         assert!(out.contains(line), "{line}:\n{out}");
     }
+    // Job b takes as long and ends 10 ns after a: its NPUs stand behind, though their numbers are lower.
+    let places: Vec<usize> = [2, 5, 1, 3]
+        .iter()
+        .map(|npu| out.find(&format!("sys[{npu}] finished")).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "{out}");
     assert_eq!(
         out.matches("] [info] sys[").count() - out.matches("[statistics]").count(),
         4,
@@ -269,6 +276,35 @@ fn messages_of_a_job_go_where_its_ranks_are() {
         .find(|rank| rank["rank"] == 5)
         .unwrap();
     assert_eq!((&rank["job"], &rank["rank_in_job"]), (&"a".into(), &0.into()));
+}
+
+/// An NPU that executes nothing costs 8 bytes in the event queue, and a state of some 500 bytes no more: 4 M of them
+/// are 32 MiB, not 2 GiB.
+#[test]
+fn idle_npus_cost_next_to_nothing() {
+    let folder = cases();
+    let micro = folder
+        .path()
+        .join("cases/workload/micro/all_reduce/4npus_1MB/all_reduce");
+    let jobs = format!(
+        r#"{{"jobs": [{{"workload": "{}", "npus": [4000000, 7, 65536, 0]}}]}}"#,
+        micro.display()
+    );
+    written(folder.path(), "jobs.json", &jobs);
+    let large = "topology: [Switch]\nnpus_count: [4194304]\nbandwidth: [50]\nlatency: [500]\n";
+    written(folder.path(), "large.yml", large);
+    let (code, out, err) = genie(
+        folder.path(),
+        &[
+            "--job-configuration=jobs.json",
+            "--network-configuration=large.yml",
+        ],
+    );
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("sys[4000000] finished"), "{out}");
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    let most = usage.max_rss() / 1024;
+    assert!(most < 256, "{most} MiB");
 }
 
 #[test]
@@ -330,13 +366,45 @@ fn wrong_files_are_refused_with_their_place() {
         assert_eq!((code, out.as_str()), (2, ""), "{err}");
         assert!(err.contains(part), "{part}:\n{err}");
     }
+    written(
+        folder.path(),
+        "own.json",
+        &jobs("0, 1, 2, 3").replace(
+            "\"npus\"",
+            "\"system\": \"cases/system/ring_1chunk.json\", \"npus\"",
+        ),
+    );
+    let (code, _, err) = genie(folder.path(), &["--job-configuration=own.json"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("--system-configuration has no effect"), "{err}");
+    let without = |jobs: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_genie"))
+            .args(["astra", "--network-configuration", "cases/network/Switch_8.yml"])
+            .args(["--job-configuration", jobs])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), err)
+    };
+    let (code, err) = without("own.json");
+    assert!(
+        code == 0 && !err.contains("--system-configuration"),
+        "{code} {err}"
+    );
+    written(folder.path(), "none.json", &jobs("0, 1, 2, 3"));
+    let (code, err) = without("none.json");
+    assert!(
+        code == 2 && err.contains("job `job0` has no `system`"),
+        "{code} {err}"
+    );
     let (code, _, err) = genie(folder.path(), &[]);
     assert_eq!(code, 2);
     assert!(err.contains("--workload-configuration"), "{err}");
     written(
         folder.path(),
         "n.json",
-        r#"{"npus": [{"ranks": [8], "start-ns": 1}]}"#,
+        r#"{"npus": [{"npus": [8], "start-ns": 1}]}"#,
     );
     let (code, out, err) = genie(
         folder.path(),

@@ -40,7 +40,7 @@ impl Case {
             workload: folder.path().join("t"),
             jobs: None,
             npus: None,
-            system: folder.path().join("system.json"),
+            system: Some(folder.path().join("system.json")),
             network: folder.path().join("network.yml"),
             memory: None,
             groups: None,
@@ -254,4 +254,29 @@ fn an_empty_packet_takes_a_byte_less_on_the_bus() {
     };
     let case = Case::new(Backend::Unaware, network, system).traces("t", 8, |_| vec![scatter()]);
     assert_eq!(case.cycles("empty"), [4499; 8]);
+}
+
+/// Only groups of fewer than all ranks have the fixed endpoint delay; one of all, in whatever order, has what is set.
+#[test]
+fn a_group_of_all_ranks_is_no_small_one() {
+    let system =
+        "\"preferred-dataset-splits\": 1, \"endpoint-delay\": 20, \"all-reduce-implementation\": [\"ring\"]";
+    let said = |groups: &str| {
+        let mut case = Case::new(Backend::Unaware, SWITCH_4, system).traces("t", 4, |rank| {
+            let group = if groups.contains("\"2\"") && rank > 1 {
+                "2"
+            } else {
+                "1"
+            };
+            vec![collective(0, 1 << 20).with("pg_name", group)]
+        });
+        case.options.groups = Some(case.put("groups.json", groups));
+        let cautions = Inputs::read(&case.options).unwrap().cautions;
+        cautions
+            .iter()
+            .any(|caution| caution.contains("groups smaller than all"))
+    };
+    assert!(said(r#"{"1": [0, 1], "2": [2, 3]}"#));
+    assert!(!said(r#"{"1": [0, 1, 2, 3]}"#));
+    assert!(!said(r#"{"1": [3, 0, 2, 1]}"#));
 }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use genie::network::analytical::Topology;
 use genie::network::analytical::config::{BlockKind, Dim, NetworkConfig};
-use genie::system::setup::{Implementation, Pattern, Policy, Setup};
+use genie::system::bus::BusConfig;
+use genie::system::op::Collective;
+use genie::system::setup::{CustomAlgorithm, CustomSource, Implementation, Pattern, Policy, Setup};
 use genie::testbed::model::parts::{Job, Parts, Wiring};
 use genie::testbed::model::{Backend, Inputs, Options, Outcome, Simulation};
-use genie::workload::chakra::{CollectiveType, Node, NodeKind};
+use genie::workload::chakra::{Attribute, CollectiveType, Node, NodeKind, Value};
 use genie::workload::graph::{Graph, Rules};
 use genie::workload::memory::RemoteMemory;
 
@@ -123,8 +125,11 @@ fn setup(numbers: &mut Numbers, config: &NetworkConfig) -> Setup {
     }
 }
 
+/// Bytes of few packets.
+const SMALL: &[i64] = &[1, 100, 1000, 1024, 4096];
+
 /// Compute of few microseconds and collectives of few bytes, each behind some of those before.
-fn nodes(numbers: &mut Numbers) -> Vec<Node> {
+fn nodes(numbers: &mut Numbers, sizes: &[i64]) -> Vec<Node> {
     let count = 1 + numbers.below(7);
     let node = |id: u64| {
         let mut node = if numbers.below(3) == 0 {
@@ -139,7 +144,7 @@ fn nodes(numbers: &mut Numbers) -> Vec<Node> {
                 CollectiveType::AllToAll,
             ]);
             let node = Node::new(id, "collective", NodeKind::CommColl).with("comm_type", kind as i64);
-            let node = node.with("comm_size", numbers.of(&[1, 100, 1000, 1024, 4096]) as i64);
+            let node = node.with("comm_size", numbers.of(sizes));
             node.with("comm_priority", numbers.below(3) as i64)
         };
         node.data_deps = (0..id).filter(|_| numbers.below(3) == 0).collect();
@@ -161,32 +166,214 @@ fn whatever_happens_at_the_same_time_the_answer_is_that_of_all_ranks() {
             npus,
             ..Rules::default()
         };
-        let graph = Arc::new(Graph::new(0, nodes(&mut numbers), &rules).unwrap());
+        let graph = Arc::new(Graph::new(0, nodes(&mut numbers, SMALL), &rules).unwrap());
         let backend = numbers.of(&[Backend::Unaware, Backend::Aware]);
-        let simulation = |symmetry| {
-            let wiring = Wiring {
-                topology: topology.clone(),
-                backend,
-            };
-            let job = Job::alone(vec![Arc::clone(&graph); npus as usize], &setup);
-            let parts = Parts {
-                jobs: vec![Arc::new(job)],
-                memory: RemoteMemory::None,
-                symmetry,
-            };
-            Simulation::new(wiring, parts)
-        };
-        let (with, without) = (play(simulation(true)), play(simulation(false)));
-        assert_eq!(
-            told(&with),
-            told(&without),
-            "case {case}: {config:?} {backend:?} {setup:?}"
-        );
-        if with.simulated_ranks == 1 {
-            one += 1;
-        } else {
-            all += 1;
+        let job = Job::alone(vec![Arc::clone(&graph); npus as usize], &setup);
+        let said = format!("case {case}: {config:?} {backend:?} {setup:?}");
+        match stands_for_all(&topology, backend, job, &said) {
+            true => one += 1,
+            false => all += 1,
         }
     }
     assert!(one > 300 && all > 300, "{one} by one rank, {all} by all");
+}
+
+/// Plays a job with and without; whether one rank stood for all. Either way what is told is the same.
+fn stands_for_all(topology: &Topology, backend: Backend, job: Job, said: &str) -> bool {
+    let job = Arc::new(job);
+    let simulation = |symmetry| {
+        let wiring = Wiring {
+            topology: topology.clone(),
+            backend,
+        };
+        let parts = Parts {
+            jobs: vec![Arc::clone(&job)],
+            memory: RemoteMemory::None,
+            symmetry,
+        };
+        Simulation::new(wiring, parts)
+    };
+    let (with, without) = (play(simulation(true)), play(simulation(false)));
+    assert_eq!(told(&with), told(&without), "{said}");
+    with.simulated_ranks == 1
+}
+
+/// What may make one rank unlike the others, or not.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Unlike {
+    Nothing,
+    /// A rank has another endpoint.
+    Kind,
+    /// A rank begins later.
+    Late,
+    /// All ranks begin later.
+    AllLate,
+    /// A rank has another graph.
+    Graph,
+}
+
+/// Nodes of larger sizes too, over some of the dimensions, and over groups 1 and 2.
+fn varied(numbers: &mut Numbers, dims: usize) -> Vec<Node> {
+    let mut nodes = nodes(numbers, &[1000, 4096, 5000, 65_536, 1 << 20]);
+    for node in nodes.iter_mut().filter(|node| node.kind == NodeKind::CommColl) {
+        let attribute = match numbers.below(3) {
+            0 => {
+                let involved = (0..dims).map(|_| numbers.below(4) > 0).collect();
+                Attribute::new("involved_dim", Value::BoolList(involved))
+            }
+            1 => Attribute::new("pg_name", numbers.of(&["1", "2"])),
+            _ => continue,
+        };
+        node.attributes.push(attribute);
+    }
+    nodes
+}
+
+/// The same, behind a compute of their own.
+fn delayed(mut nodes: Vec<Node>) -> Vec<Node> {
+    let mut before = Node::new(99, "before", NodeKind::Comp).with("is_cpu_op", false);
+    before.duration_us = 3;
+    for node in &mut nodes {
+        node.data_deps.push(99);
+    }
+    nodes.push(before);
+    nodes
+}
+
+/// Larger sizes, some of the dimensions, groups of all ranks in order and not, and ranks that are not alike.
+#[test]
+fn groups_of_all_some_dimensions_and_unlike_ranks_are_answered_as_by_all() {
+    let mut numbers = Numbers(0xD1B5_4A32_D192_ED03);
+    let (mut one, mut all) = (0, 0);
+    for case in 0..1000 {
+        let config = network(&mut numbers);
+        let setup = Arc::new(setup(&mut numbers, &config));
+        let topology = Topology::new(&config).unwrap();
+        let npus = topology.npus();
+        let rules = Rules {
+            npus,
+            ..Rules::default()
+        };
+        let nodes = varied(&mut numbers, config.dims.len());
+        let graph = |nodes: Vec<Node>| Arc::new(Graph::new(0, nodes, &rules).unwrap());
+        let mut job = Job::alone(vec![graph(nodes.clone()); npus as usize], &setup);
+        let mut shuffled: Vec<u32> = (0..npus).collect();
+        for place in (1..shuffled.len()).rev() {
+            shuffled.swap(place, numbers.below(place as u64 + 1) as usize);
+        }
+        job.groups = [(1, (0..npus).collect()), (2, shuffled.into())].into();
+        let unlike = numbers.of(&[
+            Unlike::Nothing,
+            Unlike::Nothing,
+            Unlike::Nothing,
+            Unlike::Kind,
+            Unlike::Late,
+            Unlike::AllLate,
+            Unlike::Graph,
+        ]);
+        let which = numbers.below(npus.into()) as usize;
+        match unlike {
+            Unlike::Nothing => {}
+            Unlike::Kind => {
+                job.members[which].setup = Arc::new(Setup {
+                    endpoint_delay: setup.endpoint_delay + 3,
+                    ..(*setup).clone()
+                });
+            }
+            Unlike::Late => job.members[which].begins = 5,
+            Unlike::AllLate => job.members.iter_mut().for_each(|member| member.begins = 5),
+            Unlike::Graph => job.members[which].graph = graph(delayed(nodes)),
+        }
+        let backend = numbers.of(&[Backend::Unaware, Backend::Aware]);
+        let said = format!("case {case}: {config:?} {backend:?} {unlike:?} {setup:?}");
+        match stands_for_all(&topology, backend, job, &said) {
+            true => {
+                assert_eq!(unlike, Unlike::Nothing, "{said}");
+                one += 1;
+            }
+            false => all += 1,
+        }
+    }
+    assert!(one > 100 && all > 300, "{one} by one rank, {all} by all");
+}
+
+/// Every collective is carried out by the implementations.
+#[derive(Debug)]
+struct NoneCustom;
+
+impl CustomSource for NoneCustom {
+    fn algorithm(&self, _: u64, _: Collective, _: u32) -> CustomAlgorithm {
+        CustomAlgorithm::Native
+    }
+}
+
+/// Makes a setup another.
+type Change<'a> = &'a dyn Fn(&mut Setup);
+
+/// An all-reduce on a ring is the same from every rank; each of these changes makes it not so, or not known to be.
+#[test]
+fn one_rank_stands_for_all_only_where_all_is_known_to_be_alike() {
+    let rules = Rules {
+        npus: 4,
+        ..Rules::default()
+    };
+    let reduce =
+        Node::new(0, "reduce", NodeKind::CommColl).with("comm_type", CollectiveType::AllReduce as i64);
+    let graph = Arc::new(Graph::new(0, vec![reduce.with("comm_size", 1 << 20)], &rules).unwrap());
+    let play_with = |sizes: &[u32], latency_ns, change: &dyn Fn(&mut Setup), place: &dyn Fn(&mut Job)| {
+        let dim = |&npus: &u32| Dim {
+            kind: BlockKind::Ring,
+            npus,
+            bandwidth_gib_per_s: 50.0,
+            latency_ns,
+        };
+        let config = NetworkConfig {
+            dims: sizes.iter().map(dim).collect(),
+        };
+        let ring = Implementation {
+            pattern: Pattern::Ring,
+            flat: false,
+        };
+        let mut setup = Setup {
+            dimensions: sizes.to_vec(),
+            implementations: std::array::from_fn(|_| vec![ring; sizes.len()]),
+            ..Setup::default()
+        };
+        change(&mut setup);
+        let mut job = Job::alone(vec![Arc::clone(&graph); 4], &Arc::new(setup));
+        place(&mut job);
+        stands_for_all(&Topology::new(&config).unwrap(), Backend::Unaware, job, "changed")
+    };
+    let (same, as_is) = (|_: &mut Setup| (), |_: &mut Job| ());
+    assert!(play_with(&[4], 500.0, &same, &as_is));
+    assert!(play_with(&[2, 2], 500.0, &same, &as_is));
+    assert!(!play_with(&[4], 0.5, &same, &as_is), "messages may take no time");
+    let bus = BusConfig {
+        latency: 5,
+        overhead: 1,
+        gap: 1,
+        gap_per_byte: 0.01,
+        reduction_delay: 1,
+    };
+    let first = |setup: &mut Setup, change: fn(&mut Implementation)| {
+        setup
+            .implementations
+            .iter_mut()
+            .for_each(|list| change(&mut list[0]));
+    };
+    let changes: [(&str, &[u32], Change<'_>); 5] = [
+        ("bus", &[4], &|setup| setup.bus = Some(bus)),
+        ("rendezvous", &[4], &|setup| setup.rendezvous = true),
+        ("custom", &[4], &|setup| setup.custom = Some(Arc::new(NoneCustom))),
+        ("pattern", &[4], &|setup| {
+            first(setup, |one| one.pattern = Pattern::HalvingDoubling)
+        }),
+        ("flat", &[2, 2], &|setup| first(setup, |one| one.flat = true)),
+    ];
+    for (what, sizes, change) in changes {
+        assert!(!play_with(sizes, 500.0, change, &as_is), "{what}");
+    }
+    let placed = |job: &mut Job| job.npus = Some(Arc::from([0, 1, 2, 3]));
+    assert!(!play_with(&[4], 500.0, &same, &placed), "placed");
+    assert!(!play_with(&[4], 500.0, &same, &|job| job.start = 5), "late");
 }

@@ -93,7 +93,9 @@ const EDGES: &[(&str, &str, &str)] = &[
 #[rustfmt::skip]
 const UNSAFE: &[(&str, &str)] = &[
     ("src/network/rdma/verbs/library.rs", "loading libibverbs, by the signatures of its functions"),
+    ("src/network/rdma/verbs/owned.rs", "giving back what libibverbs made; mappings"),
     ("src/network/rdma/verbs/sys.rs", "libibverbs, and the memory that its devices write"),
+    ("src/network/rdma/verbs/sys/tests.rs", "an imitation of libibverbs"),
     ("src/network/tcp/sys.rs", "sendfile, MSG_TRUNC, epoll and socket options of the data path"),
     ("src/network/roce/sys.rs", "many datagrams in one call, segmented by the kernel; an interface's MTU"),
     ("src/testbed/launch/local.rs", "system calls between fork and exec"),

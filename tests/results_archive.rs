@@ -113,7 +113,10 @@ fn tags_name_runs_and_pins_keep_them() {
     };
     assert_eq!(retention::choose(&sets, none), [1], "the older one");
     labels::tag(store.root(), &id(), "gone", false).unwrap();
-    assert!(retention::delete(&store, &id()).is_err(), "a tagged run stays");
+    assert!(
+        retention::delete_set(&store, &[id()]).is_err(),
+        "a tagged run stays"
+    );
     assert_eq!(store.list().unwrap().len(), 2);
     // Somebody else may take it away all the same.
     fs::remove_dir_all(store.root().join(id().as_str())).unwrap();
@@ -127,7 +130,7 @@ fn a_link_in_the_store_is_not_followed_to_delete() {
     let (results, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::write(elsewhere.path().join("precious"), "x").unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), results.path().join(ID)).unwrap();
-    assert!(retention::delete(&Store::new(results.path()), &id()).is_err());
+    assert!(retention::delete_set(&Store::new(results.path()), &[id()]).is_err());
     assert!(elsewhere.path().join("precious").exists());
 }
 

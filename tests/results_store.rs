@@ -5,6 +5,7 @@ mod results_fixture;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use genie::event::{Event, RankLoss, Status};
 use genie::report::list;
@@ -382,6 +383,66 @@ fn a_run_appears_whole_and_half_made_ones_are_cleared() {
     );
 }
 
+/// On a shared results folder the processes of other hosts cannot be seen. What they write may not be cleared while
+/// they may be at work; after an hour of silence they are not.
+#[test]
+fn runs_of_other_hosts_are_left_alone() {
+    use genie::results::store::retention;
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let mut elsewhere = made::run(plan.clone());
+    elsewhere.manifest.process.boot_id = "another".into();
+    elsewhere.manifest.process.host = "elsewhere".into();
+    let half_made = results.path().join(".store/new/20261122-000000-half0");
+    fs::create_dir_all(&half_made).unwrap();
+    let manifest = serde_json::to_string(&elsewhere.manifest).unwrap();
+    fs::write(half_made.join("manifest.json"), manifest).unwrap();
+    let events = made::completed(&plan);
+    let goes_on = record(results.path(), elsewhere, &events[..events.len() - 3]);
+    let store = Store::new(results.path());
+    let stands = || {
+        let candidates = retention::candidates(&store, jiff::Timestamp::now()).unwrap();
+        let status = store.list().unwrap()[0].header.as_ref().unwrap().status;
+        (status, candidates[0].protected)
+    };
+    assert!(half_made.exists());
+    assert_eq!(stands(), (State::Running, true));
+    assert_eq!(store.open("k3").unwrap().1.manifest.status, State::Running);
+
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 3600);
+    for folder in [&half_made, goes_on.path()] {
+        for entry in fs::read_dir(folder).unwrap() {
+            let file = fs::File::options()
+                .append(true)
+                .open(entry.unwrap().path())
+                .unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+        fs::File::open(folder).unwrap().set_modified(long_ago).unwrap();
+    }
+    assert_eq!(stands(), (State::Interrupted, false));
+    Recorder::start(results.path(), made::run(plan));
+    assert!(!half_made.exists());
+}
+
+/// Manifests of earlier versions do not name the host.
+#[test]
+fn a_manifest_without_a_host_is_read() {
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let recorder = Recorder::start(results.path(), made::run(plan));
+    let path = recorder.path().join("manifest.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(json["process"].as_object_mut().unwrap().remove("host").is_some());
+    let store = Store::new(results.path());
+    for (boot, status) in [(None, State::Running), (Some("another"), State::Interrupted)] {
+        if let Some(boot) = boot {
+            json["process"]["boot_id"] = boot.into();
+        }
+        fs::write(&path, json.to_string()).unwrap();
+        assert_eq!(store.list().unwrap()[0].header.as_ref().unwrap().status, status);
+    }
+}
+
 #[test]
 fn what_is_pinned_after_it_was_chosen_stays() {
     use genie::results::store::{labels, retention};
@@ -389,11 +450,59 @@ fn what_is_pinned_after_it_was_chosen_stays() {
     let recorder = record(results.path(), made::run(plan.clone()), &made::completed(&plan));
     let (store, id) = (Store::new(results.path()), &recorder.run().manifest.run_id);
     labels::pin(results.path(), id).unwrap();
-    let error = retention::delete(&store, id).unwrap_err();
+    let delete = |id: &RunId| retention::delete_set(&store, std::slice::from_ref(id));
+    let error = delete(id).unwrap_err();
     assert!(error.to_string().contains("pinned"), "{error}");
     assert!(store.open(id.as_str()).is_ok());
     labels::unpin(results.path(), id).unwrap();
-    retention::delete(&store, id).unwrap();
+    delete(id).unwrap();
+    assert!(store.list().unwrap().is_empty());
+}
+
+/// Repetitions are one experiment: none goes while one of them stays, and what stayed is not counted as deleted.
+#[test]
+fn repetitions_are_deleted_together_or_not_at_all() {
+    use genie::results::store::{labels, retention};
+    let (results, plan) = (tempfile::tempdir().unwrap(), made::plan());
+    let ids = ["20261122-100000-aaaa1", "20261122-100001-aaaa2"];
+    for (number, id) in (1..).zip(ids) {
+        let mut run = named(id, plan.clone());
+        run.manifest.repetition = Some(genie::results::run::Repetition {
+            group: ids[0].parse().unwrap(),
+            number,
+            of: 2,
+        });
+        record(results.path(), run, &made::completed(&plan));
+    }
+    let store = Store::new(results.path());
+    let set: Vec<RunId> = ids.iter().map(|id| id.parse().unwrap()).collect();
+    labels::pin(results.path(), &set[1]).unwrap();
+    let error = retention::delete_set(&store, &set).unwrap_err();
+    assert!(error.to_string().contains(ids[1]), "{error}");
+    assert_eq!(store.list().unwrap().len(), 2);
+
+    labels::unpin(results.path(), &set[1]).unwrap();
+    let prune = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_genie"))
+            .args(["prune", "--keep", "0", "--results"])
+            .arg(results.path())
+            .output()
+            .unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    // Where the store's own folder should be is a file: nothing can be deleted.
+    fs::remove_dir_all(results.path().join(".store")).unwrap();
+    fs::write(results.path().join(".store"), "").unwrap();
+    let (code, said) = prune();
+    assert!(code != 0 && said.starts_with("0 of 1 runs, 0 B"), "{code} {said}");
+    assert_eq!(store.list().unwrap().len(), 2);
+    fs::remove_file(results.path().join(".store")).unwrap();
+    let (code, said) = prune();
+    assert_eq!((code, said.matches("deleted ").count()), (0, 2), "{said}");
+    assert!(said.contains("1 of 1 runs"), "{said}");
     assert!(store.list().unwrap().is_empty());
 }
 

@@ -3,6 +3,7 @@
 
 mod run_support;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -42,9 +43,14 @@ struct Scene {
 
 impl Scene {
     fn new() -> Option<Self> {
+        Self::with("testbed.record_messages=1")
+    }
+
+    /// With a setting of its own.
+    fn with(setting: &str) -> Option<Self> {
         let machine = Machine::new()?;
         let before = machine.found();
-        let mut running = machine.play(LONG).start();
+        let mut running = machine.play(LONG).set(setting).start();
         running.until_within_row(1);
         Some(Self {
             machine,
@@ -61,6 +67,11 @@ impl Scene {
     /// The run ends with this code within this time, the machine is as before, and what was measured
     /// is kept and marked: of an unfinished row by the ranks that live.
     fn ends(self, code: i32, within: Duration) -> Ended {
+        self.ends_with(code, within, |_| ())
+    }
+
+    /// The same, with a look into the run's folder.
+    fn ends_with(self, code: i32, within: Duration, look: impl FnOnce(&Path)) -> Ended {
         let struck = Instant::now();
         let ended = self.running.end().expect(code);
         let took = struck.elapsed();
@@ -91,6 +102,7 @@ impl Scene {
             .filter(|row| row["op"] == "1")
             .count();
         assert!(kept > 0, "no times of the unfinished row");
+        look(&folder);
 
         let show = self
             .machine
@@ -158,6 +170,44 @@ fn a_stopped_rank_ends_the_run_at_the_deadline() {
     );
     for word in ["rank 2", "h2", "stopped", "all-reduce ring 1 MiB, iteration"] {
         assert!(ended.stderr.contains(word), "no `{word}` in {}", ended.stderr);
+    }
+}
+
+/// What a rank waited for when its peer stopped or died is what explains the run: it is in messages.csv, once, without
+/// an end. In the ring 0, 1, 2 each rank receives from the one before.
+#[test]
+fn messages_that_were_waited_for_are_kept() {
+    for (signal, struck, waits, code, within) in [
+        (Signal::SIGSTOP, 2, 0, 4, Duration::from_secs(4)),
+        (Signal::SIGKILL, 1, 2, 3, Duration::from_secs(2)),
+    ] {
+        let Some(scene) = Scene::with("testbed.record_messages=10000") else {
+            return;
+        };
+        scene.strike(struck, signal);
+        let mut messages = Vec::new();
+        scene.ends_with(code, within, |folder| messages = table(folder, "messages.csv"));
+        let last = messages.iter().filter(|row| row["op"] == "1");
+        let of_waiting = last.filter(|row| row["receiver"] == waits.to_string());
+        let open = of_waiting.clone().filter(|row| {
+            let posted = !row["receive_posted_ns"].is_empty();
+            posted && row["receive_done_ns"].is_empty() && row["sender"] == struck.to_string()
+        });
+        let iterations: Vec<&String> = open.map(|row| &row["iteration"]).collect();
+        assert!(
+            !iterations.is_empty() && iterations.iter().all(|iteration| *iteration == iterations[0]),
+            "{signal}: of one iteration, the last: {iterations:?}"
+        );
+        let mut seen = std::collections::BTreeSet::new();
+        for row in of_waiting.filter(|row| !row["receive_posted_ns"].is_empty()) {
+            let one = (
+                &row["iteration"],
+                &row["sender"],
+                &row["tag"],
+                &row["communicator"],
+            );
+            assert!(seen.insert(one), "{signal}: twice: {row:?}");
+        }
     }
 }
 

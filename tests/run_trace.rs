@@ -172,6 +172,10 @@ fn compute_takes_its_time_over_loopback() {
         Value::Null,
         "nothing says what loopback can do"
     );
+    assert_eq!(
+        op["trace"]["not_modelled"],
+        "no link is shaped, so nothing says what the network can do"
+    );
     let compute_us = op["trace"]["measured"]["compute_us"].as_f64().unwrap();
     assert!((50_000.0..60_000.0).contains(&compute_us), "{compute_us}");
     for summary in report["rank_summaries"].as_array().unwrap() {

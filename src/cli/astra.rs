@@ -35,9 +35,9 @@ pub struct Args {
     /// Prefix of the Chakra traces: `<prefix>.<rank>.et`.
     #[arg(long, value_name = "PREFIX", required_unless_present = "job_configuration")]
     workload_configuration: Option<PathBuf>,
-    /// System file (JSON).
-    #[arg(long, value_name = "FILE")]
-    system_configuration: PathBuf,
+    /// System file (JSON); with jobs, of those that have none of their own.
+    #[arg(long, value_name = "FILE", required_unless_present = "job_configuration")]
+    system_configuration: Option<PathBuf>,
     /// Network file (YAML).
     #[arg(long, value_name = "FILE")]
     network_configuration: PathBuf,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::results::Store;
 use crate::results::store::retention::{self, Candidate, Limits};
+use crate::results::{RunId, Store};
 use crate::scenario::units::Bytes;
 use crate::testbed::exit;
 
@@ -60,24 +60,26 @@ pub fn run(args: &Args) -> i32 {
         .into_iter()
         .map(|place| &sets[place])
         .collect();
-    let mut code = exit::OK;
-    for id in chosen.iter().flat_map(|set| &set.runs) {
-        match args.dry_run {
-            true => super::print(&format!("would delete {id}\n")),
-            false => match retention::delete(&store, id) {
-                Ok(()) => super::print(&format!("deleted {id}\n")),
-                Err(error) => {
-                    super::complain(&format!("run {id} cannot be deleted: {error}"));
-                    code = exit::INTERNAL;
-                }
-            },
+    let (mut code, mut deleted, mut bytes) = (exit::OK, 0, 0);
+    for set in chosen {
+        let (done, what) = match args.dry_run {
+            true => (Ok(()), "would delete"),
+            false => (retention::delete_set(&store, &set.runs), "deleted"),
+        };
+        if let Err(error) = done {
+            let ids: Vec<&str> = set.runs.iter().map(RunId::as_str).collect();
+            super::complain(&format!("run {} cannot be deleted: {error}", ids.join(", ")));
+            code = exit::INTERNAL;
+            continue;
         }
+        for id in &set.runs {
+            super::print(&format!("{what} {id}\n"));
+        }
+        (deleted, bytes) = (deleted + 1, bytes + set.bytes);
     }
-    let bytes: u64 = chosen.iter().map(|set| set.bytes).sum();
     let kept = sets.iter().filter(|set| set.protected).count();
     super::print(&format!(
-        "{} of {} runs, {}; {kept} pinned, tagged, running or damaged are kept\n",
-        chosen.len(),
+        "{deleted} of {} runs, {}; {kept} pinned, tagged, running or damaged are kept\n",
         sets.len(),
         Bytes(bytes)
     ));

@@ -16,6 +16,7 @@ use crate::report::live::{Live, Output};
 use crate::report::metrics::Metrics;
 use crate::report::progress::Said;
 use crate::report::style::Style;
+use crate::results::environment::Modules;
 use crate::results::run::Repetition;
 use crate::results::{Environment, Recorder, Run, RunId};
 use crate::scenario::plan::{FabricKind, Plan};
@@ -129,16 +130,17 @@ pub fn run(args: Args) -> i32 {
     if let Some(endpoint) = endpoint.as_ref().filter(|_| !args.quiet) {
         super::print_error(&format!("metrics at http://{}/metrics\n", endpoint.address()));
     }
-    let stage = Stage {
+    let mut stage = Stage {
         args: &args,
         endpoint: endpoint.as_ref(),
+        modules: Modules::default(),
     };
     // What a killed run has left is undone now; what cannot be is no reason not to run.
     let left = journal::clean_dead().map_or_else(|e| vec![e.to_string()], |report| report.failed);
     let plan = Arc::new(plan);
     let code = match args.repeat {
-        1 => play(&stage, &plan, None, started, &left, &mut io::stdout()),
-        _ => repeat(&stage, &plan, &left),
+        1 => play(&mut stage, &plan, None, started, &left, &mut io::stdout()),
+        _ => repeat(&mut stage, &plan, &left),
     };
     match code {
         Played {
@@ -171,6 +173,8 @@ fn elsewhere(args: &Args, plan: &Plan, obstacle: &str) -> i32 {
 struct Stage<'a> {
     args: &'a Args,
     endpoint: Option<&'a Endpoint>,
+    /// In network cards: read by the first of repetitions.
+    modules: Modules,
 }
 
 /// What became of a run.
@@ -182,7 +186,7 @@ struct Played {
 }
 
 /// Plays it several times; ends with the first that does not complete.
-fn repeat(stage: &Stage<'_>, plan: &Arc<Plan>, left: &[String]) -> Played {
+fn repeat(stage: &mut Stage<'_>, plan: &Arc<Plan>, left: &[String]) -> Played {
     let args = stage.args;
     let (mut first, mut objects) = (None::<Played>, Vec::new());
     for number in 1..=args.repeat {
@@ -216,7 +220,7 @@ fn repeat(stage: &Stage<'_>, plan: &Arc<Plan>, left: &[String]) -> Played {
 
 /// Plays it once, as a repetition of the run that is given, if one is.
 fn play(
-    stage: &Stage<'_>,
+    stage: &mut Stage<'_>,
     plan: &Arc<Plan>,
     repetition: Option<(Option<RunId>, u32)>,
     started: Instant,
@@ -225,7 +229,11 @@ fn play(
 ) -> Played {
     let args = stage.args;
     let id = RunId::now();
-    let mut stored = Run::new(id.clone(), Plan::clone(plan), Environment::capture());
+    let mut stored = Run::new(
+        id.clone(),
+        Plan::clone(plan),
+        Environment::capture(&mut stage.modules),
+    );
     stored.manifest.repetition = repetition.map(|(group, number)| Repetition {
         group: group.unwrap_or_else(|| id.clone()),
         number,

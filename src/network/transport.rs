@@ -41,9 +41,9 @@ pub trait Transport: Debug + Send {
     /// The next completion, if any; never waits.
     fn next_completion(&mut self) -> Option<Completion>;
 
-    /// From now on each peer is sent to at no more than its rate here (payload bytes per second), and
-    /// peers that are not named as fast as possible. Transports that cannot pace leave it.
-    fn pace(&mut self, _rates: &BTreeMap<Rank, u64>) -> Result<(), TransportError> {
+    /// From now on each channel of a peer carries no more than its rate here (payload bytes per second), and
+    /// those that are not named as much as they can. Transports that cannot pace leave it.
+    fn pace(&mut self, _rates: &BTreeMap<(Rank, Channel), u64>) -> Result<(), TransportError> {
         Ok(())
     }
 

@@ -73,6 +73,9 @@ pub fn lines(trace: &TraceReport) -> Vec<String> {
     if let Some(network) = &trace.modelled_network {
         lines.push(format!("modelled: the same machines in virtual time, {network}"));
     }
+    if let Some(why) = &trace.not_modelled {
+        lines.push(format!("not modelled: {why}"));
+    }
     lines
 }
 

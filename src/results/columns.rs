@@ -434,6 +434,114 @@ pub const MESSAGES: &[Column] = &[
     ),
 ];
 
+/// A table of a run folder.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    /// Its name; the file's ends with `.csv`.
+    pub name: &'static str,
+    /// What a row is.
+    pub what: &'static str,
+    /// Its columns.
+    pub columns: &'static [Column],
+    /// Which runs have it.
+    pub of: Runs,
+}
+
+/// Which runs have a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// All.
+    Every,
+    /// Those that play traces.
+    WithTraces,
+    /// Those whose network has optical switches.
+    WithCircuits,
+    /// Those that record messages.
+    WithMessages,
+}
+
+impl Runs {
+    /// Whether a run of this plan is one of them.
+    pub fn have(self, plan: &Plan) -> bool {
+        match self {
+            Runs::Every => true,
+            Runs::WithTraces => plan.ops.iter().any(|op| op.trace.is_some()),
+            Runs::WithCircuits => plan.optical.is_some(),
+            Runs::WithMessages => plan.testbed.record_messages > 0,
+        }
+    }
+}
+
+impl Table {
+    /// The file's name.
+    pub fn file(&self) -> String {
+        format!("{}.csv", self.name)
+    }
+}
+
+/// All tables.
+pub static TABLES: [Table; 9] = [
+    Table {
+        name: "ops",
+        what: "one row per operation",
+        columns: OPS,
+        of: Runs::Every,
+    },
+    Table {
+        name: "iterations",
+        what: "one row per operation, iteration and rank",
+        columns: ITERATIONS,
+        of: Runs::Every,
+    },
+    Table {
+        name: "ranks",
+        what: "one row per rank",
+        columns: RANKS,
+        of: Runs::Every,
+    },
+    Table {
+        name: "links",
+        what: "one row per link direction and operation, and for the whole run",
+        columns: LINKS,
+        of: Runs::Every,
+    },
+    Table {
+        name: "nodes",
+        what: "one row per node, iteration and rank of a trace",
+        columns: NODES,
+        of: Runs::WithTraces,
+    },
+    Table {
+        name: "reconfigurations",
+        what: "one row per change of circuits and optical switch",
+        columns: RECONFIGURATIONS,
+        of: Runs::WithCircuits,
+    },
+    Table {
+        name: "circuits",
+        what: "one row per end of a link whose circuit changed",
+        columns: CIRCUITS,
+        of: Runs::WithCircuits,
+    },
+    Table {
+        name: "neighbours",
+        what: "one row per step and pair of neighbours of a job",
+        columns: NEIGHBOURS,
+        of: Runs::WithCircuits,
+    },
+    Table {
+        name: "messages",
+        what: "one row per message of the first measured iterations",
+        columns: MESSAGES,
+        of: Runs::WithMessages,
+    },
+];
+
+/// The tables of a run of this plan.
+pub fn tables(plan: &Plan) -> impl Iterator<Item = &'static Table> {
+    TABLES.iter().filter(|table| table.of.have(plan))
+}
+
 /// A file of a run folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -461,48 +569,28 @@ pub struct ColumnEntry {
 
 /// All files of the folder of a run of this plan.
 pub fn files(plan: &Plan) -> Vec<FileEntry> {
-    let file = |name: &str, what: &str, columns: &[Column]| FileEntry {
+    let other = |name: &str, what: &str| FileEntry {
         name: name.into(),
         what: what.into(),
-        columns: columns.iter().map(entry).collect(),
+        columns: Vec::new(),
     };
+    let table = |table: &Table| FileEntry {
+        name: table.file(),
+        what: table.what.into(),
+        columns: table.columns.iter().map(entry).collect(),
+    };
+    let (every, further): (Vec<&Table>, Vec<&Table>) =
+        tables(plan).partition(|table| table.of == Runs::Every);
     let mut files = vec![
-        file("manifest.json", "what was run, where, and how it ended", &[]),
-        file("scenario.toml", "the scenario as resolved", &[]),
-        file("ops.csv", "one row per operation", OPS),
-        file(
-            "iterations.csv",
-            "one row per operation, iteration and rank",
-            ITERATIONS,
-        ),
-        file("ranks.csv", "one row per rank", RANKS),
-        file(
-            "links.csv",
-            "one row per link direction and operation, and for the whole run",
-            LINKS,
-        ),
-        file(
-            "events.jsonl",
-            "every event but progress, one JSON object per line",
-            &[],
-        ),
+        other("manifest.json", "what was run, where, and how it ended"),
+        other("scenario.toml", "the scenario as resolved"),
     ];
-    if plan.ops.iter().any(|op| op.trace.is_some()) {
-        let what = "one row per node, iteration and rank of a trace";
-        files.push(file("nodes.csv", what, NODES));
-    }
-    if plan.optical.is_some() {
-        let what = "one row per change of circuits and optical switch";
-        files.push(file("reconfigurations.csv", what, RECONFIGURATIONS));
-        let what = "one row per end of a link whose circuit changed";
-        files.push(file("circuits.csv", what, CIRCUITS));
-        let what = "one row per step and pair of neighbours of a job";
-        files.push(file("neighbours.csv", what, NEIGHBOURS));
-    }
-    if plan.testbed.record_messages > 0 {
-        let what = "one row per message of the first measured iterations";
-        files.push(file("messages.csv", what, MESSAGES));
-    }
+    files.extend(every.into_iter().map(table));
+    files.push(other(
+        "events.jsonl",
+        "every event but progress, one JSON object per line",
+    ));
+    files.extend(further.into_iter().map(table));
     files
 }
 
@@ -529,19 +617,7 @@ mod tests {
     #[test]
     fn the_docs_list_every_column_as_it_is_here() {
         let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results.md")).unwrap();
-        for (name, kind, unit, what) in [
-            OPS,
-            ITERATIONS,
-            RANKS,
-            LINKS,
-            NODES,
-            MESSAGES,
-            RECONFIGURATIONS,
-            CIRCUITS,
-            NEIGHBOURS,
-        ]
-        .concat()
-        {
+        for (name, kind, unit, what) in TABLES.iter().flat_map(|table| table.columns) {
             let line = format!("| `{name}` | {kind} | {unit} | {what} |");
             assert!(docs.contains(&line), "docs/results.md should have: {line}");
         }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+pub use genie_drivers::nic::Modules;
 use genie_drivers::nic::{self, Nic};
 use serde::{Deserialize, Serialize};
 
@@ -113,12 +114,12 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// This machine, now.
-    pub fn capture() -> Environment {
+    /// This machine, now; of modules and cables in its network cards what `modules` knows already.
+    pub fn capture(modules: &mut Modules) -> Environment {
         let mut environment = Environment::read(Path::new("/"));
         environment.usable_cores =
             std::thread::available_parallelism().map_or(environment.cores, |cores| cores.get() as u32);
-        environment.nics = nic::list();
+        environment.nics = nic::list(modules);
         // Of variables and arguments that are no text nothing is told.
         let variables = || {
             std::env::vars_os()
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_kernel_a_name_and_cores() {
-        let environment = Environment::capture();
+        let environment = Environment::capture(&mut Modules::default());
         assert!(environment.cores >= 1 && environment.usable_cores >= 1);
         assert!(environment.kernel.starts_with(|c: char| c.is_ascii_digit()));
         assert!(environment.memory_bytes > 1 << 20);

@@ -1,6 +1,7 @@
 //! The run store: what a run measured, on disk and in memory.
 //!
-//! * [`run`]: a run in memory, built from events or read back; [`recorder`] writes it as it happens.
+//! * [`run`]: a run in memory, built from events or read back; [`recorder`] writes it as it happens, events as
+//!   [`event_line`] has them.
 //! * [`store`]: the folder of runs: lookup, tags, limits, archives; [`reader`] opens one run.
 //! * [`diff`]: runs side by side; [`gate`]: a run against a baseline.
 //! * [`summary`] and [`statistics`]: from raw times to a row; [`cautions`]: when not to trust it.
@@ -18,6 +19,7 @@ pub mod diff;
 pub mod digest;
 pub mod durable;
 pub mod environment;
+mod event_line;
 pub mod gate;
 pub mod iterations;
 pub mod links;

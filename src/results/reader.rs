@@ -86,9 +86,10 @@ struct ListedPlan {
 }
 
 impl Header {
-    /// As it stands now: a run that says it is running is, if its process is.
-    pub fn now(self) -> Header {
-        let status = self.process.as_ref().map(|process| now(self.status, process));
+    /// As it stands now: a run that says it is running is, if the process that records it in this folder is.
+    pub fn now(self, folder: &Path) -> Header {
+        let process = self.process.as_ref();
+        let status = process.map(|process| now(self.status, process, folder));
         Header {
             status: status.unwrap_or(self.status),
             ..self
@@ -122,7 +123,7 @@ pub fn header(folder: &Path) -> Result<Header, Damage> {
 /// [`Damage`], of the manifest only; damage elsewhere becomes a caution of the run.
 pub fn open(folder: &Path) -> Result<Run, Damage> {
     let (manifest, sealed): (Manifest, _) = manifest(folder)?;
-    let stored = now(manifest.status, &manifest.process);
+    let stored = now(manifest.status, &manifest.process, folder);
     let mut run = Run::read(manifest);
     let mut found = Vec::new();
     if sealed == Some(false) {
@@ -198,9 +199,9 @@ fn parsed<T: for<'a> Deserialize<'a>>(path: PathBuf, text: &str) -> Result<T, Da
 }
 
 /// A run that says it is running is, if its process is.
-fn now(stored: State, process: &Process) -> State {
+fn now(stored: State, process: &Process, folder: &Path) -> State {
     match stored {
-        State::Running if !process.is_alive() => State::Interrupted,
+        State::Running if !process.is_alive(folder) => State::Interrupted,
         state => state,
     }
 }

@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::circuits;
-use super::columns;
+use super::columns::{self, Table};
 use super::digest::{self, Digest, Hasher};
 use super::durable;
+use super::event_line;
 use super::messages;
 use super::reader;
-use super::run::{Manifest, Run, State};
+use super::run::{Manifest, Run, State, is_left_behind};
 use super::store::PRIVATE;
 use super::tables;
-use crate::event::{Event, NeighboursFound, OpRecord, RankMessages, Reconfiguration, TracePlayed};
+use crate::event::{Event, OpRecord, Reconfiguration};
 
-/// A folder without a manifest that is older than this is nobody's any more.
-const LEFT_BEHIND: Duration = Duration::from_secs(3600);
+/// The table that is written when the run is over.
+const RANKS: &str = "ranks";
 
 /// Consumes the events of a run: keeps the [`Run`] up to date and its folder too.
 #[derive(Debug)]
@@ -117,15 +117,8 @@ struct Folder {
     path: PathBuf,
     scenario: Log,
     events: Log,
-    ops: Log,
-    iterations: Log,
-    links: Log,
-    /// Only where a trace is played.
-    nodes: Option<Log>,
-    /// Switches and links of changes of circuits, and neighbours; only where there are optical switches.
-    circuits: Option<[Log; 3]>,
-    /// Only where messages are recorded.
-    messages: Option<Log>,
+    /// The plan's tables but that of ranks, which is written at the end.
+    tables: BTreeMap<&'static str, Log>,
 }
 
 /// A file that is appended to.
@@ -175,67 +168,46 @@ impl Folder {
 
     /// All that is appended to.
     fn logs(&mut self) -> impl Iterator<Item = &mut Log> {
-        let always = [
-            &mut self.scenario,
-            &mut self.events,
-            &mut self.ops,
-            &mut self.iterations,
-            &mut self.links,
-        ];
-        let circuits = self.circuits.iter_mut().flatten();
-        always
-            .into_iter()
-            .chain(&mut self.nodes)
-            .chain(&mut self.messages)
-            .chain(circuits)
+        let others = [&mut self.scenario, &mut self.events];
+        others.into_iter().chain(self.tables.values_mut())
     }
 
     fn create(path: &Path, manifest: &Manifest) -> Result<Folder, FolderError> {
         write_manifest(path, manifest)?;
-        Log::create(path, "ranks.csv", &columns::header(columns::RANKS))?;
+        let table = |table: &Table| {
+            let log = Log::create(path, &table.file(), &columns::header(table.columns))?;
+            Ok((table.name, log))
+        };
+        let tables: Result<BTreeMap<_, _>, _> = columns::tables(&manifest.plan).map(table).collect();
+        let mut tables = tables?;
+        tables.remove(RANKS);
         Ok(Folder {
             scenario: Log::create(path, "scenario.toml", &manifest.plan.scenario)?,
             events: Log::create(path, "events.jsonl", "")?,
-            ops: Log::create(path, "ops.csv", &columns::header(columns::OPS))?,
-            iterations: Log::create(path, "iterations.csv", &columns::header(columns::ITERATIONS))?,
-            links: Log::create(path, "links.csv", &columns::header(columns::LINKS))?,
-            nodes: match manifest.plan.ops.iter().any(|op| op.trace.is_some()) {
-                true => Some(Log::create(path, "nodes.csv", &columns::header(columns::NODES))?),
-                false => None,
-            },
-            circuits: match manifest.plan.optical {
-                Some(_) => Some([
-                    Log::create(
-                        path,
-                        "reconfigurations.csv",
-                        &columns::header(columns::RECONFIGURATIONS),
-                    )?,
-                    Log::create(path, "circuits.csv", &columns::header(columns::CIRCUITS))?,
-                    Log::create(path, "neighbours.csv", &columns::header(columns::NEIGHBOURS))?,
-                ]),
-                None => None,
-            },
-            messages: match manifest.plan.testbed.record_messages {
-                0 => None,
-                _ => Some(Log::create(
-                    path,
-                    "messages.csv",
-                    &columns::header(columns::MESSAGES),
-                )?),
-            },
+            tables,
             path: path.into(),
         })
+    }
+
+    /// Appends to a table, if the plan has it.
+    fn append(&mut self, table: &str, text: &str) -> Result<(), FolderError> {
+        match self.tables.get_mut(table) {
+            Some(log) => log.append(text),
+            None => Ok(()),
+        }
     }
 
     fn write(&mut self, run: &mut Run, event: &Event) -> Result<(), FolderError> {
         match event {
             Event::Progress { .. } | Event::Pulse(_) | Event::TraceModelled { .. } => return Ok(()),
-            Event::TracePlayed(played) => return self.write_nodes(played),
-            Event::MessagesSeen { op, ranks } => self.write_messages(*op, ranks)?,
+            Event::TracePlayed(played) => return self.append("nodes", &tables::node_lines(played)),
+            Event::MessagesSeen { op, ranks } => {
+                self.append("messages", &tables::message_lines(&messages::joined(*op, ranks)))?;
+            }
             Event::OpFinished(record) => self.write_op(run, record)?,
             Event::Reconfigured(change) => self.write_change(change)?,
-            Event::NeighboursFound(found) => self.write_neighbours(found)?,
-            Event::LinkCounters(_) => self.links.append(&tables::link_total_lines(run))?,
+            Event::NeighboursFound(found) => self.append("neighbours", &circuits::neighbour_lines(found))?,
+            Event::LinkCounters(_) => self.append("links", &tables::link_total_lines(run))?,
             _ => {}
         }
         self.record_event(event)?;
@@ -260,74 +232,26 @@ impl Folder {
         replace(&self.path, "manifest.json", &text)
     }
 
-    /// One line of `events.jsonl`. Times of iterations and messages are left out: tables have them.
+    /// One line of `events.jsonl`.
     fn record_event(&mut self, event: &Event) -> Result<(), FolderError> {
-        let lean = match event {
-            Event::OpFinished(record) => Event::OpFinished(OpRecord {
-                start_ns: Vec::new(),
-                end_ns: Vec::new(),
-                ..record.clone()
-            }),
-            Event::MessagesSeen { op, ranks } => Event::MessagesSeen {
-                op: *op,
-                ranks: ranks.iter().map(without_messages).collect(),
-            },
-            event => event.clone(),
-        };
-        let failed = |error: serde_json::Error| FolderError {
-            path: self.events.path.clone(),
-            source: error.into(),
-        };
-        let line = serde_json::to_string(&lean).map_err(failed)? + "\n";
+        let line = event_line::line(event).map_err(|error| self.events.failed(error.into()))?;
         self.events.append(&line)
     }
 
-    fn write_nodes(&mut self, played: &TracePlayed) -> Result<(), FolderError> {
-        match &mut self.nodes {
-            Some(nodes) => nodes.append(&tables::node_lines(played)),
-            None => Ok(()),
-        }
-    }
-
     fn write_change(&mut self, change: &Reconfiguration) -> Result<(), FolderError> {
-        let Some([switches, links, _]) = &mut self.circuits else {
-            return Ok(());
-        };
-        switches.append(&circuits::switch_lines(change))?;
-        links.append(&circuits::link_lines(change))
-    }
-
-    fn write_neighbours(&mut self, found: &NeighboursFound) -> Result<(), FolderError> {
-        match &mut self.circuits {
-            Some([_, _, neighbours]) => neighbours.append(&circuits::neighbour_lines(found)),
-            None => Ok(()),
-        }
-    }
-
-    fn write_messages(&mut self, op: usize, ranks: &[RankMessages]) -> Result<(), FolderError> {
-        match &mut self.messages {
-            Some(log) => log.append(&tables::message_lines(&messages::joined(op, ranks))),
-            None => Ok(()),
-        }
+        self.append("reconfigurations", &circuits::switch_lines(change))?;
+        self.append("circuits", &circuits::link_lines(change))
     }
 
     /// Raw times first: `ops.csv` never has a row whose iterations are missing.
     fn write_op(&mut self, run: &Run, record: &OpRecord) -> Result<(), FolderError> {
         let plan = &run.manifest.plan;
-        self.iterations
-            .append(&tables::iteration_lines(record, plan.dilation))?;
-        self.links.append(&tables::link_lines(plan, record))?;
+        self.append("iterations", &tables::iteration_lines(record, plan.dilation))?;
+        self.append("links", &tables::link_lines(plan, record))?;
         match run.rows.last().filter(|row| row.index == record.op) {
-            Some(row) => self.ops.append(&tables::op_line(row)),
+            Some(row) => self.append("ops", &tables::op_line(row)),
             None => Ok(()),
         }
-    }
-}
-
-fn without_messages(rank: &RankMessages) -> RankMessages {
-    RankMessages {
-        seen: Vec::new(),
-        left_out: rank.left_out,
     }
 }
 
@@ -402,11 +326,9 @@ fn sweep(workshop: &Path) {
     let left = fs::read_dir(workshop).into_iter().flatten().flatten();
     for folder in left.map(|entry| entry.path()) {
         let over = match reader::header(&folder) {
-            Ok(header) => header.now().status != State::Running,
+            Ok(header) => header.now(&folder).status != State::Running,
             // Its maker may be about to write the manifest.
-            Err(_) => fs::metadata(&folder)
-                .and_then(|data| data.modified())
-                .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > LEFT_BEHIND)),
+            Err(_) => is_left_behind(&folder),
         };
         if over {
             let _ = fs::remove_dir_all(&folder);

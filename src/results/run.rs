@@ -2,6 +2,9 @@
 //! the run goes on and by the reader from its folder, so live and stored reports cannot differ.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +41,7 @@ pub struct Run {
     /// What ranks have said of the trace that is being played.
     gathered: Gathered,
     /// What the model said of it.
-    model: Option<(usize, Option<TraceModel>)>,
+    model: Option<(usize, Result<TraceModel, String>)>,
 }
 
 /// What `manifest.json` holds.
@@ -147,7 +150,13 @@ pub struct Process {
     pub start_ticks: u64,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
+    /// Name of its host; empty where that was not kept yet.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host: String,
 }
+
+/// A folder in which nothing was written for longer than this is nobody's any more, unless its process is seen.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// The RDMA device of a rank.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,7 +293,8 @@ impl Run {
             .filter(|row| row.index == op)
             .and_then(|row| row.time);
         if let (Some(trace), Some(time), Some((_, model))) = (trace, time, model) {
-            let report = gathered.report(op, &trace.name, time.p50, plan.dilation, model.as_ref());
+            let model = model.as_ref().map_err(String::as_str);
+            let report = gathered.report(op, &trace.name, time.p50, plan.dilation, model);
             self.manifest.traces.push(report);
         }
     }
@@ -348,25 +358,46 @@ impl Process {
             pid,
             start_ticks: start_ticks(pid).unwrap_or(0),
             boot_id: boot_id(),
+            host: host(),
         }
     }
 
-    /// Whether it runs on this machine now. Another machine's processes (a shared results folder)
-    /// cannot be seen and count as gone.
-    pub fn is_alive(&self) -> bool {
-        self.boot_id == boot_id() && start_ticks(self.pid) == Some(self.start_ticks)
+    /// Whether it still records the run in `folder`. Processes of another host (of a shared results folder) cannot be
+    /// seen: they count as running until the folder is [left behind](is_left_behind).
+    pub fn is_alive(&self, folder: &Path) -> bool {
+        let seen = self.boot_id == boot_id() && start_ticks(self.pid) == Some(self.start_ticks);
+        let elsewhere = !self.host.is_empty() && self.host != host();
+        seen || elsewhere && !is_left_behind(folder)
     }
 }
 
+/// Whether nothing was written to a folder of a run, or its files, for an hour.
+pub fn is_left_behind(folder: &Path) -> bool {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let written = files.filter_map(|file| file.metadata().ok()?.modified().ok());
+    let own = fs::metadata(folder).and_then(|data| data.modified());
+    let last = written.chain(own).max();
+    // What was written in the future (another host's clock) was not written long ago.
+    last.is_some_and(|last| last.elapsed().is_ok_and(|age| age > LEFT_BEHIND))
+}
+
 fn boot_id() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
+    of_kernel("random/boot_id")
+}
+
+fn host() -> String {
+    of_kernel("hostname")
+}
+
+fn of_kernel(name: &str) -> String {
+    let text = fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).unwrap_or_default();
+    text.trim().to_owned()
 }
 
 /// proc_pid_stat(5): field 22; the second field is in brackets and may hold anything. A zombie is
 /// as good as gone.
 fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
     let state = fields.next()?;

@@ -19,8 +19,11 @@ pub struct TraceReport {
     pub nodes: u64,
     /// From the run.
     pub measured: TraceFigures,
-    /// From virtual time over the network as calibrated; `None` where nothing limits messages.
+    /// From virtual time over the network as calibrated.
     pub modelled: Option<TraceFigures>,
+    /// Why nothing is modelled, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_modelled: Option<String>,
     /// What the model takes the network to be.
     pub modelled_network: Option<String>,
     /// Measured over modelled iteration.
@@ -80,8 +83,9 @@ impl Gathered {
         name: &str,
         median_us: f64,
         dilation: f64,
-        model: Option<&TraceModel>,
+        model: Result<&TraceModel, &str>,
     ) -> TraceReport {
+        let (model, not_modelled) = (model.ok(), model.err().map(str::to_owned));
         let real = |played: &'_ TracePlayed| played.times.clone();
         let measured = Summed::of(&self.ranks, real, dilation);
         let modelled = model.map(|model| {
@@ -103,6 +107,7 @@ impl Gathered {
             kinds: kinds(&measured, modelled.as_ref()),
             measured: figures(median_us, measured.compute_us),
             modelled: modelled.zip(model_us).map(|(m, us)| figures(us, m.compute_us)),
+            not_modelled,
             modelled_network: model.map(|model| model.network.clone()),
         }
     }

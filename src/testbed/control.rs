@@ -217,9 +217,31 @@ pub struct RowDone {
     pub messages: RankMessages,
 }
 
-/// Writes one object.
-pub fn write<T: Serialize>(mut to: impl Write, value: &T) -> io::Result<()> {
+/// One object as it is written, without its length.
+///
+/// # Errors
+/// It would be longer than any reader accepts, and why that may be.
+pub fn body<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
     let body = serde_json::to_vec(value)?;
+    if body.len() > LONGEST {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "{} bytes are to be said at once, at most {LONGEST} can be: measure fewer `iterations`, record fewer messages \
+                 (`testbed.record_messages`) or play smaller traces",
+                body.len()
+            ),
+        ));
+    }
+    Ok(body)
+}
+
+/// Writes one object.
+///
+/// # Errors
+/// Those of [`body`], and of what is written to.
+pub fn write<T: Serialize>(mut to: impl Write, value: &T) -> io::Result<()> {
+    let body = body(value)?;
     let mut frame = Vec::with_capacity(body.len() + 4);
     frame.extend_from_slice(&(body.len() as u32).to_be_bytes());
     frame.extend_from_slice(&body);
@@ -240,4 +262,26 @@ pub fn read<T: DeserializeOwned>(mut from: impl Read) -> io::Result<T> {
     let mut body = vec![0; length];
     from.read_exact(&mut body)?;
     Ok(serde_json::from_slice(&body)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is too long is refused where it is said, with a reason, and nothing of it is written.
+    #[test]
+    fn what_readers_would_not_accept_is_not_written() {
+        let report = |length: usize| Report::Failed {
+            what: "x".repeat(length),
+            peer: None,
+            at: Heartbeat::default(),
+        };
+        let around = serde_json::to_vec(&report(0)).unwrap().len();
+        let mut written = Vec::new();
+        let error = write(&mut written, &report(LONGEST - around + 1)).unwrap_err();
+        assert!(written.is_empty());
+        assert!(error.to_string().contains("record_messages"), "{error}");
+        write(&mut written, &report(LONGEST - around)).unwrap();
+        assert!(matches!(read(&written[..]), Ok(Report::Failed { .. })));
+    }
 }

@@ -659,12 +659,16 @@ impl<'a> Run<'a> {
         }
         let (plan, calibration) = (self.plan.clone(), self.calibration.clone());
         let forecast = move |stop: &Stop| {
-            let trace = plan.ops[op].trace.as_ref()?;
+            let trace = plan.ops[op].trace.as_ref();
+            let trace = trace.ok_or_else(|| "it is none of a trace".to_owned())?;
             forecast::forecast(&plan, &trace.recipe, calibration.as_ref(), stop)
         };
         let modelled = crew.beside("the model of a trace", None, forecast).await;
         // What was measured is complete all the same.
-        let (model, result) = modelled.map_or_else(|failure| (None, Err(failure)), |model| (model, Ok(())));
+        let (model, result) = match modelled {
+            Ok(model) => (model, Ok(())),
+            Err(failure) => (Err("the run ended before".to_owned()), Err(failure)),
+        };
         self.say(Event::TraceModelled { op, model });
         result
     }

@@ -1,7 +1,6 @@
 //! A trace in virtual time: the same machines, lanes and algorithms as in wall time, over the planned
 //! links with the rate and latency that calibration found. Modelled, never measured.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::beside::Stop;
@@ -11,7 +10,8 @@ use crate::network::analytical::wires::{Wire, Wires};
 use crate::network::analytical::{Machine, Network};
 use crate::network::message::Rank;
 use crate::network::tcp::mesh::send_buffer;
-use crate::scenario::plan::{ETHERNET_HEADER, IP_TCP_HEADERS, Plan, payload_limit};
+use crate::scenario::plan::optical::path;
+use crate::scenario::plan::{ETHERNET_HEADER, IP_TCP_HEADERS, Network as Planned, Plan, payload_limit};
 use crate::system::action::{Action, Input};
 use crate::system::npu::{HandleError, Npu};
 use crate::workload::lanes::Lanes;
@@ -24,36 +24,65 @@ const MOST_EVENTS: u64 = 20_000_000;
 /// Events between two looks at how many there were.
 const STRIDE: u64 = 1 << 16;
 
-/// What an iteration of the trace should be like; `None` when no shaped link is on the way, the trace is too large
-/// to be worth the wait, or it is asked to stop.
+/// Why there is no forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum NoForecast {
+    #[error("no link is shaped, so nothing says what the network can do")]
+    NothingLimits,
+    #[error("the network has optical switches, over which traces are not modelled")]
+    Optical,
+    #[error("there is no path from rank {0} to rank {1}")]
+    NoPath(Rank, Rank),
+    #[error("the machines refuse it in virtual time")]
+    Refused,
+    #[error("it does not end in virtual time")]
+    Endless,
+    #[error("the run ended before")]
+    Stopped,
+    #[error(
+        "it has more than {} events in virtual time, which would take longer than the run",
+        MOST_EVENTS
+    )]
+    TooLong,
+}
+
+/// What an iteration of the trace should be like.
+///
+/// # Errors
+/// Why that cannot be said, in words.
 pub fn forecast(
     plan: &Plan,
     recipe: &Recipe,
     calibration: Option<&Calibration>,
     stop: &Stop,
-) -> Option<TraceModel> {
+) -> Result<TraceModel, String> {
+    model(plan, recipe, calibration, stop).map_err(|none| none.to_string())
+}
+
+fn model(
+    plan: &Plan,
+    recipe: &Recipe,
+    calibration: Option<&Calibration>,
+    stop: &Stop,
+) -> Result<TraceModel, NoForecast> {
     let wires = wires(plan, calibration)?;
     let ranks = plan.ranks.len() as u32;
     let seats = (0..ranks).map(|rank| Seat::new(rank, ranks, recipe));
     let mut players = Players {
         recipe,
-        seats: seats.collect::<Option<_>>()?,
+        seats: seats.collect::<Option<_>>().ok_or(NoForecast::Refused)?,
         failed: false,
     };
     let described = describe(&wires, calibration);
     players.play(Network::wired(wires), stop)?;
     let end = |pass: usize| {
-        players
-            .seats
-            .iter()
-            .filter_map(|seat| seat.ends.get(pass))
-            .max()
-            .copied()
+        let ends = players.seats.iter().filter_map(|seat| seat.ends.get(pass));
+        ends.max().copied().unwrap_or(0)
     };
     let last = PASSES as usize - 1;
     let times = players.seats.iter();
-    Some(TraceModel {
-        iteration_ns: end(last)?.saturating_sub(end(last - 1)?),
+    Ok(TraceModel {
+        iteration_ns: end(last).saturating_sub(end(last - 1)),
         times: times
             .map(|seat| node_times(&seat.part, 0, &seat.times, 0))
             .collect(),
@@ -61,10 +90,15 @@ pub fn forecast(
     })
 }
 
-/// The planned links, as calibrated; `None` if none is shaped.
-fn wires(plan: &Plan, calibration: Option<&Calibration>) -> Option<Wires> {
+/// The planned links, as calibrated.
+fn wires(plan: &Plan, calibration: Option<&Calibration>) -> Result<Wires, NoForecast> {
     let network = &plan.network;
-    network.links.iter().find(|link| link.rate.is_some())?;
+    if network.links.iter().all(|link| link.rate.is_none()) {
+        return Err(NoForecast::NothingLimits);
+    }
+    if plan.optical.is_some() {
+        return Err(NoForecast::Optical);
+    }
     let wires = network.links.iter().map(|link| {
         let rate = link.rate.map(|rate| rate.0 as f64);
         let (share, extra) = rate.map_or((1.0, 0.0), |rate| found(calibration, rate / plan.dilation));
@@ -76,13 +110,20 @@ fn wires(plan: &Plan, calibration: Option<&Calibration>) -> Option<Wires> {
     });
     let ranks = plan.ranks.len() as Rank;
     let buffer = send_buffer(&plan.testbed.tcp, plan.ranks.len().saturating_sub(1)) as f64;
-    let mut wires = Wires::new(ranks, wires.collect(), buffer, IP_TCP_HEADERS / 1448.0);
+    let mut wires = Wires::new(ranks, wires.collect(), buffer, overhead(network.mtu));
+    let host = |rank: Rank| plan.ranks[rank as usize].host;
     for from in 0..ranks {
         for to in (0..ranks).filter(|to| *to != from) {
-            wires.lead(from, to, path(plan, from, to)?);
+            let way = way(network, host(from), host(to)).ok_or(NoForecast::NoPath(from, to))?;
+            wires.lead(from, to, way);
         }
     }
-    Some(wires)
+    Ok(wires)
+}
+
+/// Headers over payload in a full packet.
+fn overhead(mtu: u32) -> f64 {
+    IP_TCP_HEADERS / (f64::from(mtu) - IP_TCP_HEADERS)
 }
 
 fn describe(wires: &Wires, calibration: Option<&Calibration>) -> String {
@@ -118,27 +159,17 @@ fn found(calibration: Option<&Calibration>, rate: f64) -> (f64, f64) {
     (share, extra.unwrap_or(0.0).max(0.0) / f64::from(link.hops.max(1)))
 }
 
-/// Links and directions between the hosts of two ranks; empty on the same host.
-fn path(plan: &Plan, from: Rank, to: Rank) -> Option<Vec<(usize, usize)>> {
-    let (from, to) = (&plan.ranks[from as usize], &plan.ranks[to as usize]);
-    let address = to.addresses.first()?;
-    let (mut node, mut path) = (from.host, Vec::new());
-    while node != to.host {
-        let routes = plan.network.routes.get(node)?;
-        let exact = routes
-            .iter()
-            .find(|route| route.to.map(IpAddr::V4) == Some(*address));
-        let route = exact.or_else(|| routes.iter().find(|route| route.to.is_none()))?;
-        let number = *route.via.first()?;
-        let link = plan.network.links.get(number)?;
-        let direction = usize::from(link.ends[0].node != node);
-        path.push((number, direction));
-        node = link.ends[1 - direction].node;
-        if path.len() > plan.network.nodes.len() {
-            return None;
-        }
-    }
-    Some(path)
+/// Links and directions between two hosts; empty from a host to itself.
+fn way(network: &Planned, from: usize, to: usize) -> Option<Vec<(usize, usize)>> {
+    let links = path(network, &network.routes, &[], (from, to))?.links;
+    let mut node = from;
+    let leave = |link: usize| {
+        let ends = &network.links[link].ends;
+        let direction = usize::from(ends[0].node != node);
+        node = ends[1 - direction].node;
+        (link, direction)
+    };
+    Some(links.into_iter().map(leave).collect())
 }
 
 /// A rank.
@@ -201,16 +232,23 @@ struct Players<'a> {
 }
 
 impl Players<'_> {
-    /// Plays all passes; `None` if it takes too long, does not end, or is asked to.
-    fn play(&mut self, mut network: Network, stop: &Stop) -> Option<()> {
+    /// Plays all passes.
+    fn play(&mut self, mut network: Network, stop: &Stop) -> Result<(), NoForecast> {
         network.start(self, self.seats.len() as u32);
         while !self.failed && network.run(self, STRIDE) {
-            if network.events() > MOST_EVENTS || stop.asked() {
-                return None;
+            if stop.asked() {
+                return Err(NoForecast::Stopped);
+            }
+            if network.events() > MOST_EVENTS {
+                return Err(NoForecast::TooLong);
             }
         }
         let over = network.now() < u64::MAX && self.seats.iter().all(|seat| seat.pass == PASSES);
-        (over && !self.failed).then_some(())
+        match (self.failed, over) {
+            (true, _) => Err(NoForecast::Refused),
+            (false, false) => Err(NoForecast::Endless),
+            (false, true) => Ok(()),
+        }
     }
 
     /// Tells a rank's machine something, and lets the rank act until it waits.
@@ -266,5 +304,59 @@ impl Machine for Players<'_> {
 
     fn timer(&mut self, rank: Rank, token: u64, network: &mut Network) {
         self.tell(rank, network, |npu, now| npu.timer_fired(token, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::load_text;
+    use crate::scenario::planner;
+
+    fn planned(text: &str) -> Plan {
+        let loaded = load_text("test.toml", text, &[]).expect("a scenario");
+        planner::build(&loaded).expect("a plan")
+    }
+
+    const TRAFFIC: &str = "[[traffic.collective]]\nop = \"all-reduce\"\nsizes = \"4 KiB\"\n";
+
+    #[test]
+    fn why_there_is_no_forecast_is_said() {
+        let star = "name = \"t\"\n[topology.star]\nhosts = 2\n";
+        let limited = planned(&format!("{star}rate = \"1 Gbit/s\"\n{TRAFFIC}"));
+        assert!(wires(&limited, None).is_ok());
+        let free = planned(&format!("{star}rate = \"unlimited\"\n{TRAFFIC}"));
+        assert_eq!(wires(&free, None).err(), Some(NoForecast::NothingLimits));
+        let optical = planned(&format!(
+            "name = \"t\"\n[[topology.host]]\nname = \"a\"\n[[topology.host]]\nname = \"b\"\n[[topology.ocs]]\nname = \"o\"\n\
+             [[topology.link]]\nends = [\"a\", \"o\"]\nrate = \"1 Gbit/s\"\n[[topology.link]]\nends = [\"o\", \"b\"]\n\
+             rate = \"1 Gbit/s\"\n[[step]]\nname = \"s\"\ncircuits = [[\"a\", \"b\"]]\n{}",
+            TRAFFIC.replace("traffic", "step")
+        ));
+        assert_eq!(wires(&optical, None).err(), Some(NoForecast::Optical));
+    }
+
+    /// From host 0 up to the switch and down to host 1, whichever end of a link is named first.
+    #[test]
+    fn ways_lead_from_end_to_end() {
+        let plan = planned(&format!(
+            "name = \"t\"\n[topology.star]\nhosts = 3\nrate = \"1 Gbit/s\"\n{TRAFFIC}"
+        ));
+        let hosts: Vec<usize> = plan.ranks.iter().map(|place| place.host).collect();
+        let way = way(&plan.network, hosts[0], hosts[1]).expect("a path");
+        let mut node = hosts[0];
+        for (link, direction) in &way {
+            let ends = &plan.network.links[*link].ends;
+            assert_eq!(ends[*direction].node, node);
+            node = ends[1 - direction].node;
+        }
+        assert_eq!((way.len(), node), (2, hosts[1]));
+    }
+
+    /// IPv4 and TCP take 52 bytes of every packet.
+    #[test]
+    fn headers_weigh_less_in_large_packets() {
+        assert!((overhead(1500) - 52.0 / 1448.0).abs() < 1e-12);
+        assert!((overhead(9000) - 52.0 / 8948.0).abs() < 1e-12);
     }
 }

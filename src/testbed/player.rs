@@ -11,29 +11,24 @@ use nix::sys::time::TimeValLike;
 
 use super::clock::{Timers, monotonic_ns};
 use super::control::{Assignment, Heartbeat, Row, RowDone};
-use crate::network::message::Rank;
+use crate::event::MessageSeen;
+use crate::network::message::{Channel, Rank};
 use crate::network::transport::{Completion, Transport, TransportError};
 use crate::scenario::plan::Communicator;
 use crate::system::action::{Action, Combine, Input, MessageId, NodeId, Transfer};
-use crate::system::collective::traffic;
 use crate::system::npu::{Direction, Npu};
 use crate::system::op::{Algorithm, Collective, Op};
 use crate::system::payload;
 
 mod messages;
 pub(super) mod pass;
+mod shares;
 
 use messages::Messages;
 use pass::Pass;
 
 /// A wait longer than this is published, for "who waits for whom".
 const PATIENCE: Duration = Duration::from_millis(50);
-
-/// Flows of fewer bytes are not paced: their time is latency.
-const LEAST_PACED: u64 = 64 * 1024;
-/// A flow may go so much faster than its share of the busiest link, to make up for moments in which it
-/// had nothing to send.
-const HEADROOM: f64 = 1.01;
 
 /// Where the data thread is, readable by the control thread.
 #[derive(Debug, Default)]
@@ -45,7 +40,9 @@ pub struct Status {
     waiting: Mutex<Vec<Rank>>,
     node: Mutex<Option<String>>,
     /// What is measured of the current row.
-    pub record: Mutex<RowDone>,
+    record: Mutex<RowDone>,
+    /// Messages without an end, of a rank that has been waiting for a while. Taken after `record`.
+    open: Mutex<Vec<MessageSeen>>,
     /// The run is over: the data thread returns at its next chance.
     pub ended: AtomicBool,
 }
@@ -64,6 +61,24 @@ impl Status {
             waiting: self.waiting.lock().map(|w| w.clone()).unwrap_or_default(),
             node: self.node.lock().map(|node| node.clone()).unwrap_or_default(),
             timed: self.timed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What is measured of the current row so far; messages that a rank waits for have no end.
+    pub fn part(&self) -> RowDone {
+        let Ok(record) = self.record.lock() else {
+            return RowDone::default();
+        };
+        let mut part = record.clone();
+        if let Ok(open) = self.open.lock() {
+            part.messages.seen.extend(open.iter().cloned());
+        }
+        part
+    }
+
+    fn publish_open(&self, messages: Vec<MessageSeen>) {
+        if let Ok(mut open) = self.open.lock() {
+            *open = messages;
         }
     }
 
@@ -175,8 +190,18 @@ impl Player {
         &self.timers
     }
 
-    /// Plays a row: a barrier of all ranks, warm-up, measured iterations back to back.
+    /// Plays a row: a barrier of all ranks, warm-up, measured iterations back to back. After an error, too,
+    /// the record has all messages: those without an end say what was waited for.
     pub fn play(&mut self, row: usize) -> Result<RowDone, PlayError> {
+        let played = self.play_iterations(row);
+        self.messages.end_row();
+        self.hand_in_messages(Vec::new());
+        played?;
+        self.transport.sample_now();
+        Ok(self.status.part())
+    }
+
+    fn play_iterations(&mut self, row: usize) -> Result<(), PlayError> {
         let assignment = self.assignment.clone();
         let entry = &assignment.rows[row];
         self.status.row.store(row as u64 + 1, Ordering::Relaxed);
@@ -220,7 +245,7 @@ impl Player {
                 }
                 record.wrong = record.wrong.map(|sum| sum + wrong);
             });
-            self.hand_in_messages();
+            self.hand_in_messages(Vec::new());
             self.status
                 .iterations
                 .store(u64::from(iteration) + 1, Ordering::Relaxed);
@@ -231,45 +256,23 @@ impl Player {
                 (record.cpu_s, record.sent_bytes) = (cpu_seconds() - cpu, sent_bytes);
             }
         });
-        self.messages.end_row();
-        self.hand_in_messages();
         if let Some(trace) = trace {
             let (labels, times) = trace.records(assignment.origin_ns);
             self.record(|record| (record.labels, record.times) = (labels, times));
         }
-        self.transport.sample_now();
-        Ok(self
-            .status
-            .record
-            .lock()
-            .map(|record| record.clone())
-            .unwrap_or_default())
+        Ok(())
     }
 
-    /// What each peer is to be sent at most in a row whose flows keep to their shares of the busiest link,
-    /// payload bytes per second.
-    fn shares(&self, row: &Row) -> BTreeMap<Rank, u64> {
-        let (Some(seconds), Some((n, position))) = (row.wire_s, self.place(&row.op)) else {
+    /// What each channel of a peer is to carry at most in a row whose flows keep to their shares of the busiest
+    /// link, payload bytes per second.
+    fn shares(&self, row: &Row) -> BTreeMap<(Rank, Channel), u64> {
+        let (Some(seconds), Some((_, position))) = (row.wire_s, self.place(&row.op)) else {
             return BTreeMap::new();
         };
-        let ranks = self.assignment.communicators.iter();
-        let ranks = ranks
-            .filter(|c| c.id == row.op.communicator)
-            .flat_map(|c| &c.ranks);
-        let ranks: Vec<Rank> = ranks.copied().collect();
-        let flows = traffic(&row.op, n)
-            .map(|traffic| traffic.flows)
-            .unwrap_or_default();
-        flows
-            .iter()
-            .filter(|flow| flow.from == position && flow.bytes >= LEAST_PACED)
-            .map(|flow| {
-                (
-                    ranks[flow.to as usize],
-                    (flow.bytes as f64 / seconds * HEADROOM) as u64,
-                )
-            })
-            .collect()
+        let mut communicators = self.assignment.communicators.iter();
+        let own = communicators.find(|c| c.id == row.op.communicator);
+        let ranks = own.map_or(&[][..], |c| &c.ranks);
+        shares::shares(&row.op, ranks, position, self.assignment.tcp.channels, seconds)
     }
 
     fn record(&self, change: impl FnOnce(&mut RowDone)) {
@@ -278,14 +281,19 @@ impl Player {
         }
     }
 
-    /// Adds to the record what messages have come to an end.
-    fn hand_in_messages(&mut self) {
-        if let Some(mut messages) = self.messages.take() {
-            self.record(|record| {
-                record.messages.seen.append(&mut messages.seen);
-                record.messages.left_out += messages.left_out;
-            });
+    /// Adds to the record what messages have come to an end, and shows those that are `open`, in one step: no message
+    /// is in both, or in neither.
+    fn hand_in_messages(&mut self, open: Vec<MessageSeen>) {
+        let ended = self.messages.take();
+        if ended.is_none() && !self.waiting_published {
+            return;
         }
+        let mut ended = ended.unwrap_or_default();
+        self.record(|record| {
+            self.status.publish_open(open);
+            record.messages.seen.append(&mut ended.seen);
+            record.messages.left_out += ended.left_out;
+        });
     }
 
     /// Runs one operation to its end; gives the number of wrong elements (0 when not verified).
@@ -346,6 +354,7 @@ impl Player {
             self.publish_waiting();
         } else if std::mem::take(&mut self.waiting_published) {
             self.status.publish_waiting(Vec::new(), None);
+            self.status.publish_open(Vec::new());
         }
         if self.status.ended.load(Ordering::Relaxed) {
             Err(PlayError::Ended)
@@ -355,9 +364,10 @@ impl Player {
     }
 
     /// Says whom this rank waits for: those whose messages have not come, else those who have not
-    /// taken ours.
+    /// taken ours; and which messages these are.
     fn publish_waiting(&mut self) {
         self.waiting_published = true;
+        self.hand_in_messages(self.messages.open());
         let awaited = self.npu.waiting();
         let of = |direction: Direction| -> BTreeSet<Rank> {
             awaited

@@ -10,7 +10,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::unistd::Pid;
 
-use super::control::{Assignment, Order, Report};
+use super::control::{Assignment, Order, Report, RowDone};
 use super::player::{PlayError, Player, Status};
 use super::store::{Line, STORE, StoreAddress, TOKEN};
 use super::transports;
@@ -144,14 +144,7 @@ fn hear_orders(voice: Voice, status: Arc<Status>) -> mpsc::Receiver<Order> {
     std::thread::spawn(move || {
         while let Ok(order) = voice.line.hear() {
             let heard = match order {
-                Order::HandIn => {
-                    let part = status
-                        .record
-                        .lock()
-                        .map(|record| record.clone())
-                        .unwrap_or_default();
-                    voice.say(&Report::RowPart(part)).is_ok()
-                }
+                Order::HandIn => hand_in(&voice, status.part()).is_ok(),
                 order => send.send(order).is_ok(),
             };
             if !heard {
@@ -163,6 +156,21 @@ fn hear_orders(voice: Voice, status: Arc<Status>) -> mpsc::Receiver<Order> {
         std::process::exit(0);
     });
     receive
+}
+
+/// What there is of a row; nothing, if that is more than can be said.
+fn hand_in(voice: &Voice, part: RowDone) -> std::io::Result<()> {
+    let row = part.row;
+    match voice.say(&Report::RowPart(part)) {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            let nothing = RowDone {
+                row,
+                ..RowDone::default()
+            };
+            voice.say(&Report::RowPart(nothing))
+        }
+        said => said,
+    }
 }
 
 fn beat(voice: Voice, status: Arc<Status>) {

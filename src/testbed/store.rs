@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use super::control::{self, LONGEST, Order, Report};
+use super::control::{self, Heartbeat, LONGEST, Order, Report};
 use crate::network::message::Rank;
 
 /// Environment variable with the store's address.
@@ -170,7 +170,13 @@ where
         tokio::select! {
             order = outgoing.recv() => {
                 let Some(order) = order else { return };
-                let Ok(body) = serde_json::to_vec(&order) else { return };
+                let body = match control::body(&order) {
+                    Ok(body) => body,
+                    Err(error) => {
+                        let _ = heard.send(Heard::Said(rank, unsaid(&error)));
+                        break;
+                    }
+                };
                 if stream.send(bytes::Bytes::from(body)).await.is_err() {
                     break;
                 }
@@ -185,6 +191,15 @@ where
         }
     }
     let _ = heard.send(Heard::Left(rank));
+}
+
+/// A rank cannot go on that cannot be told what to do.
+fn unsaid(error: &io::Error) -> Report {
+    Report::Failed {
+        what: format!("it cannot be told what to do: {error}"),
+        peer: None,
+        at: Heartbeat::default(),
+    }
 }
 
 /// A rank's side of the connection, blocking.
@@ -225,6 +240,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::transport::Endpoint;
 
     #[test]
     fn addresses_parse_and_print() {
@@ -266,5 +282,32 @@ mod tests {
             Some(Heard::Said(1, Report::Connected))
         ));
         assert!(matches!(heard.recv().await, Some(Heard::Left(1))));
+    }
+
+    /// An order longer than ranks accept is not silence: it is said why the rank cannot go on.
+    #[tokio::test]
+    async fn an_order_that_is_too_long_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = StoreAddress::Unix(dir.path().join("store"));
+        let (send, mut heard) = mpsc::unbounded_channel();
+        listen(&address, "right".into(), 1, send).await.unwrap();
+        let Ok(line) = Line::dial(&address) else { panic!() };
+        let hello = Report::Hello {
+            token: "right".into(),
+            rank: 0,
+            pid: 1,
+        };
+        line.say(&hello).unwrap();
+        let Some(Heard::Joined(member)) = heard.recv().await else {
+            panic!()
+        };
+        let addresses = vec!["10.0.0.1:65535".parse().unwrap(); 4_000_000];
+        let book = vec![Endpoint::Tcp(addresses)];
+        member.orders.send(Order::Book { book }).unwrap();
+        let Some(Heard::Said(0, Report::Failed { what, .. })) = heard.recv().await else {
+            panic!()
+        };
+        assert!(what.contains("cannot be told what to do: 68"), "{what}");
+        assert!(matches!(heard.recv().await, Some(Heard::Left(0))));
     }
 }

@@ -20,6 +20,9 @@ const KEYS: [&str; 7] = [
     "start-ns",
 ];
 
+/// Most dimensions of a job, as of a network: each rank keeps queues of each.
+const MAX_DIMENSIONS: usize = 16;
+
 /// A job as the file gives it. Paths are relative to the working directory, as all of ASTRA-sim's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobEntry {
@@ -140,6 +143,15 @@ fn dimensions(reader: &mut Reader, fields: &mut Fields, placed: Option<&[u32]>) 
         return None;
     }
     let (nodes, span) = reader.list(fields, "dimensions", "[4, 2]")?;
+    if nodes.len() > MAX_DIMENSIONS {
+        let message = format!("`dimensions` has {} elements", nodes.len());
+        reader.wrong(
+            Diagnostic::new(message)
+                .at(span, "")
+                .help(format!("at most {MAX_DIMENSIONS}")),
+        );
+        return None;
+    }
     let size =
         |node| Some(reader.whole_of(node, "an element of `dimensions`", 1..=u64::from(u32::MAX))? as u32);
     let sizes: Vec<u32> = nodes.iter().map(size).collect::<Option<_>>()?;
@@ -220,6 +232,13 @@ mod tests {
             (
                 r#"{"jobs": [{"name": "x", "workload": "a", "npus": [0]}, {"name": "x", "workload": "b", "npus": [1]}]}"#,
                 "two jobs are called `x`",
+            ),
+            (
+                &format!(
+                    r#"{{"jobs": [{{"workload": "a", "npus": [0, 1], "dimensions": [2{}]}}]}}"#,
+                    ", 1".repeat(MAX_DIMENSIONS)
+                ),
+                "`dimensions` has 17 elements",
             ),
         ] {
             let said = parse(text).expect_err(text);

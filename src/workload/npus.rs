@@ -1,14 +1,14 @@
 //! NPUs that are not like the others, an extension of ASTRA-sim's files: stragglers, other devices.
 //!
 //! ```json
-//! {"npus": [{"ranks": [3, "8-11"], "compute-slowdown": 1.5}]}
+//! {"npus": [{"npus": [3, "8-11"], "compute-slowdown": 1.5}]}
 //! ```
 
 use super::ranks;
 use crate::document::{Diagnostic, Diagnostics, Fields, Node, Parsed, Reader, json};
 
 const KEYS: [&str; 6] = [
-    "ranks",
+    "npus",
     "compute-slowdown",
     "peak-perf",
     "local-mem-bw",
@@ -72,25 +72,25 @@ fn read(reader: &mut Reader, mut fields: Fields, npus: u32) -> Option<NpuKinds> 
     if !fields.has("npus") {
         reader.missing(&fields, "npus", "it is the list of NPUs that differ".into());
     }
-    let example = "[{\"ranks\": [3], \"compute-slowdown\": 1.5}]";
+    let example = "[{\"npus\": [3], \"compute-slowdown\": 1.5}]";
     let (nodes, _) = reader.list(&mut fields, "npus", example)?;
     reader.refuse(fields, &["npus"]);
     let mut all = NpuKinds::default();
     for node in nodes {
         let span = node.span.clone();
-        let Some((ranks, kind)) = entry(reader, node, npus) else {
+        let Some((of_kind, kind)) = entry(reader, node, npus) else {
             continue;
         };
-        if let Some(rank) = ranks.iter().find(|&&rank| all.of(rank) != 0) {
-            let message = format!("NPU {rank} is in two entries of `npus`");
+        if let Some(npu) = of_kind.iter().find(|&&npu| all.of(npu) != 0) {
+            let message = format!("NPU {npu} is in two entries of `npus`");
             reader.wrong(Diagnostic::new(message).at(span, ""));
         }
         all.kinds.push(kind);
-        for rank in ranks {
-            if all.of.len() <= rank as usize {
-                all.of.resize(rank as usize + 1, 0);
+        for npu in of_kind {
+            if all.of.len() <= npu as usize {
+                all.of.resize(npu as usize + 1, 0);
             }
-            all.of[rank as usize] = all.kinds.len() as u32 - 1;
+            all.of[npu as usize] = all.kinds.len() as u32 - 1;
         }
     }
     Some(all)
@@ -99,7 +99,7 @@ fn read(reader: &mut Reader, mut fields: Fields, npus: u32) -> Option<NpuKinds> 
 fn entry(reader: &mut Reader, node: Node, npus: u32) -> Option<(Vec<u32>, NpuKind)> {
     let end = node.span.clone();
     let mut fields = reader.fields(node, "an entry of `npus`")?;
-    let ranks = ranks::take(reader, &mut fields, "ranks", npus.saturating_sub(1));
+    let of_kind = ranks::take(reader, &mut fields, "npus", npus.saturating_sub(1));
     if KEYS[1..].iter().all(|key| !fields.has(key)) {
         let wrong = Diagnostic::new("an entry of `npus` that says nothing about them").at(end, "");
         reader.wrong(wrong.help(format!("it has one of {}", KEYS[1..].join(", "))));
@@ -115,7 +115,7 @@ fn entry(reader: &mut Reader, node: Node, npus: u32) -> Option<(Vec<u32>, NpuKin
             .unwrap_or(0),
     };
     reader.refuse(fields, &KEYS);
-    Some((ranks?, kind))
+    Some((of_kind?, kind))
 }
 
 fn above_0(reader: &mut Reader, fields: &mut Fields, key: &str, unit: f64) -> Option<f64> {
@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn those_that_differ_are_known_and_others_are_not() {
         let text = r#"{"npus": [
-            {"ranks": [3, "8-11"], "compute-slowdown": 1.5},
-            {"ranks": [0], "peak-perf": 312, "local-mem-bw": 2039, "endpoint-delay": 20, "start-ns": 7}
+            {"npus": [3, "8-11"], "compute-slowdown": 1.5},
+            {"npus": [0], "peak-perf": 312, "local-mem-bw": 2039, "endpoint-delay": 20, "start-ns": 7}
         ]}"#;
         let npus = parse(text).expect("valid");
         let of: Vec<usize> = [0, 3, 4, 8, 11, 12, 99].map(|npu| npus.of(npu)).into();
@@ -158,26 +158,26 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (text, part) in [
             ("{}", "missing key `npus`"),
-            (r#"{"npus": [{"compute-slowdown": 2}]}"#, "missing key `ranks`"),
-            (r#"{"npus": [{"ranks": [1]}]}"#, "says nothing"),
+            (r#"{"npus": [{"compute-slowdown": 2}]}"#, "missing key `npus`"),
+            (r#"{"npus": [{"npus": [1]}]}"#, "says nothing"),
             (
-                r#"{"npus": [{"ranks": [16], "compute-slowdown": 2}]}"#,
+                r#"{"npus": [{"npus": [16], "compute-slowdown": 2}]}"#,
                 "from 0 to 15",
             ),
             (
-                r#"{"npus": [{"ranks": [1], "compute-slowdown": -1}]}"#,
+                r#"{"npus": [{"npus": [1], "compute-slowdown": -1}]}"#,
                 "at least 0",
             ),
             (
-                r#"{"npus": [{"ranks": [1], "peak-perf": 0}]}"#,
+                r#"{"npus": [{"npus": [1], "peak-perf": 0}]}"#,
                 "`peak-perf` is above 0",
             ),
             (
-                r#"{"npus": [{"ranks": [1], "compute-slow": 2}]}"#,
+                r#"{"npus": [{"npus": [1], "compute-slow": 2}]}"#,
                 "did you mean `compute-slowdown`?",
             ),
             (
-                r#"{"npus": [{"ranks": [1], "start-ns": 2}, {"ranks": ["0-2"], "start-ns": 3}]}"#,
+                r#"{"npus": [{"npus": [1], "start-ns": 2}, {"npus": ["0-2"], "start-ns": 3}]}"#,
                 "NPU 1 is in two entries",
             ),
         ] {

@@ -106,7 +106,7 @@ pub fn options(row: &Row, folder: &Path) -> Options {
         workload: file(&row.workload),
         jobs: None,
         npus: None,
-        system: file(&row.system),
+        system: Some(file(&row.system)),
         network: file(&row.network),
         memory: given(&row.memory),
         groups: given(&row.groups),

@@ -41,8 +41,24 @@ pub struct Nic {
     pub details: BTreeMap<String, String>,
 }
 
+/// What modules and cables have said. Their memories are slow to read and hardly change, so each is read once.
+#[derive(Debug, Default)]
+pub struct Modules(BTreeMap<String, Vec<(String, String)>>);
+
+impl Modules {
+    fn details(
+        &mut self,
+        interface: &str,
+        memory: impl FnOnce(&str) -> Vec<u8>,
+    ) -> impl Iterator<Item = (String, String)> {
+        let known = self.0.entry(interface.to_owned());
+        let known = known.or_insert_with(|| module::details(&memory(interface)));
+        known.clone().into_iter()
+    }
+}
+
 /// All interfaces of this network namespace by name. Empty when sysfs is not there.
-pub fn list() -> Vec<Nic> {
+pub fn list(modules: &mut Modules) -> Vec<Nic> {
     let mut nics = sysfs::list(Path::new("/sys/class/net"), Path::new("/proc/irq"));
     for nic in &mut nics {
         if let Ok(info) = driver_info(&nic.name) {
@@ -51,7 +67,7 @@ pub fn list() -> Vec<Nic> {
         if nic.hardware {
             nic.details.extend(ethtool::details(&nic.name));
             nic.details
-                .extend(module::details(&ethtool::module_memory(&nic.name)));
+                .extend(modules.details(&nic.name, ethtool::module_memory));
             nic.details.extend(dcb::details(&nic.name));
         }
     }
@@ -83,10 +99,28 @@ mod tests {
 
     #[test]
     fn every_linux_machine_has_loopback() {
-        let nics = list();
+        let nics = list(&mut Modules::default());
         let loopback = nics.iter().find(|nic| nic.name == "lo").unwrap();
         assert!(!loopback.hardware, "loopback is made of software");
         assert!(loopback.mtu.unwrap() >= 1500, "{loopback:?}");
+    }
+
+    #[test]
+    fn the_memory_of_a_module_is_read_once() {
+        let (mut modules, mut read) = (Modules::default(), 0);
+        for (name, memory) in [
+            ("a", vec![0x03; 512]),
+            ("b", Vec::new()),
+            ("a", Vec::new()),
+            ("b", Vec::new()),
+        ] {
+            let said = modules.details(name, |_| {
+                read += 1;
+                memory
+            });
+            assert_eq!(said.count() > 0, name == "a");
+        }
+        assert_eq!(read, 2);
     }
 
     #[test]

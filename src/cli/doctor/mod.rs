@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::report::style::{Style, Tone, wrap};
 use crate::results::Environment;
+use crate::results::environment::Modules;
 use crate::results::summary::name_of;
 use crate::testbed::exit;
 
@@ -64,7 +65,7 @@ struct Report<'a> {
 pub fn run(args: &Args) -> i32 {
     // First of all: the kernel refuses it to a process with threads.
     let privilege = genie_emu::privilege::ensure();
-    let environment = Environment::capture();
+    let environment = Environment::capture(&mut Modules::default());
     let capabilities = genie_emu::capability::probe();
     let mut findings = machine::findings(&environment);
     findings.extend(rights::findings(&privilege));

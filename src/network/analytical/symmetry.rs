@@ -60,6 +60,11 @@ impl Symmetry {
         self.broken
     }
 
+    /// Something happens of which one rank cannot know how it is for all.
+    pub fn breaks(&mut self) {
+        self.broken = true;
+    }
+
     /// A timer fires.
     pub fn timer(&mut self, now: u64) {
         self.broken |= matches!(self.told, Some((at, Told::Messages { .. })) if at == now);
@@ -158,6 +163,32 @@ mod tests {
             s.arrives(5, 0, 1, NAME);
             s.arrives(5, 1, 2, NAME);
             s.arrives(5, 2, 2, OTHER);
+        }));
+    }
+
+    /// What counts is the last link, not the rank that has sent it.
+    #[test]
+    fn messages_over_links_come_from_the_last_one() {
+        let over = |links: [u32; 2], sources: [Origin; 2]| {
+            holds(|s| {
+                s.departs(1, 0, links[0]);
+                s.departs(2, 1, links[1]);
+                s.arrives(5, 0, sources[0], NAME);
+                s.arrives(5, 1, sources[1], OTHER);
+            })
+        };
+        assert!(over([1, 1], [2, 3]));
+        assert!(!over([1, 2], [3, 3]));
+    }
+
+    /// Numbers of messages are used again: what departs comes from the machine, whatever link had that number before.
+    #[test]
+    fn a_message_that_departs_comes_from_the_machine() {
+        assert!(holds(|s| {
+            s.departs(5, 0, 1);
+            s.arrives(6, 0, 1, NAME);
+            s.departs(7, 0, 2);
+            s.departs(7, 1, 2);
         }));
     }
 

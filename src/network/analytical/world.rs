@@ -75,7 +75,7 @@ impl Network {
     }
 
     /// The network for rank 0 that stands for all, as long as [`Network::is_symmetric`]. No message may take
-    /// less than 1 ns, and no send may ask for its end: its sender is another rank than 0.
+    /// less than 1 ns, and a send that asks for its end, which is at another rank, ends it.
     pub fn symmetric(topology: Topology, aware: bool) -> Self {
         let fabric = if aware {
             Fabric::Aware(Aware::of_one(topology))
@@ -139,6 +139,11 @@ impl Network {
             (Some(_), Some(topology)) => (topology.opposite(to), from),
             _ => (from, to),
         };
+        if token != NOBODY
+            && let Some(symmetry) = &mut self.symmetry
+        {
+            symmetry.breaks();
+        }
         let key = Key {
             source: from,
             destination: to,
@@ -301,6 +306,63 @@ impl Network {
         }
         if arrived.expected && arrived.receive != NOBODY {
             machine.received(arrived.destination, arrived.receive, self);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::analytical::config::{BlockKind, Dim, NetworkConfig};
+
+    /// Each rank sends to the next one and wants to be told of the end; who was told is kept.
+    #[derive(Default)]
+    struct Ring(Vec<Rank>);
+
+    impl Machine for Ring {
+        fn start(&mut self, rank: Rank, network: &mut Network) {
+            let key = MessageKey {
+                communicator: 0,
+                tag: 0,
+            };
+            network.receive(rank, (rank + 3) % 4, key, 8, NOBODY);
+            network.send(rank, (rank + 1) % 4, key, 8, 7);
+        }
+
+        fn sent(&mut self, rank: Rank, _: u64, _: &mut Network) {
+            self.0.push(rank);
+        }
+
+        fn received(&mut self, _: Rank, _: u64, _: &mut Network) {}
+
+        fn timer(&mut self, _: Rank, _: u64, _: &mut Network) {}
+    }
+
+    /// Rank 0 would be told of its message's end when another's arrives: in which order the two happen, nobody knows.
+    #[test]
+    fn one_rank_does_not_stand_for_all_where_sends_ask_for_their_end() {
+        let config = NetworkConfig {
+            dims: vec![Dim {
+                kind: BlockKind::Ring,
+                npus: 4,
+                bandwidth_gib_per_s: 1.0,
+                latency_ns: 5.0,
+            }],
+        };
+        for aware in [false, true] {
+            let topology = || Topology::new(&config).expect("4 NPUs");
+            let (mut one, mut told) = (Network::symmetric(topology(), aware), Ring::default());
+            one.start(&mut told, 1);
+            assert!(!one.run(&mut told, 1000));
+            assert_eq!((one.is_symmetric(), &told.0[..]), (false, &[][..]));
+
+            let mut all = match aware {
+                true => Network::aware(topology()),
+                false => Network::unaware(topology()),
+            };
+            all.start(&mut told, 4);
+            assert!(!all.run(&mut told, 1000));
+            assert_eq!(told.0, [0, 1, 2, 3]);
         }
     }
 }

@@ -288,12 +288,15 @@ impl Transport for TcpTransport {
         self.completions.pop_front()
     }
 
-    fn pace(&mut self, rates: &BTreeMap<Rank, u64>) -> Result<(), TransportError> {
+    fn pace(&mut self, rates: &BTreeMap<(Rank, Channel), u64>) -> Result<(), TransportError> {
         if self.settings.paced {
             return Ok(());
         }
-        for connection in &mut self.connections {
-            connection.pace(rates.get(&connection.peer).copied())?;
+        for (&peer, lanes) in &self.peers {
+            for (lane, &index) in (0..).zip(lanes) {
+                let channel = lane / LANES_PER_CHANNEL;
+                self.connections[index].pace(rates.get(&(peer, channel)).copied())?;
+            }
         }
         Ok(())
     }

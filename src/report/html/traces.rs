@@ -116,7 +116,11 @@ fn lane(lane: &str) -> &str {
 type Pick = fn(&TraceFigures) -> f64;
 
 fn iteration(trace: &TraceReport) -> Table {
-    let model = trace.modelled_network.as_deref().unwrap_or("none");
+    let model = match (&trace.modelled_network, &trace.not_modelled) {
+        (Some(network), _) => network.clone(),
+        (None, Some(why)) => format!("none, because {why}"),
+        (None, None) => "none".into(),
+    };
     let mut table = Table::new(
         format!("Trace {}: an iteration; modelled network: {model}", trace.name),
         ["", "#measured", "#modelled", "#ratio"],

@@ -40,13 +40,13 @@ pub fn text(explanation: &Explanation) -> String {
 
 /// Rows of NPUs that are alike, and their titles.
 fn table(npus: &[NpuTime]) -> String {
-    let mut rows = vec![
-        [
-            "NPU", "end", "compute", "overlap", "exposed", "peers", "network", "endpoint", "serial",
-            "memory", "CPU",
-        ]
-        .map(str::to_owned),
+    let late = npus.iter().any(|npu| npu.parts.not_begun > 0);
+    let mut titles = vec![
+        "NPU", "end", "compute", "overlap", "exposed", "peers", "network", "endpoint", "serial", "memory",
+        "CPU",
     ];
+    titles.extend(late.then_some("not begun"));
+    let mut rows: Vec<Vec<String>> = vec![titles.into_iter().map(str::to_owned).collect()];
     let mut at = 0;
     let mut left_out = 0;
     while at < npus.len() {
@@ -82,17 +82,14 @@ fn table(npus: &[NpuTime]) -> String {
             parts.memory,
             parts.cpu,
         ];
-        let figures = figures.map(us);
-        rows.push(std::array::from_fn(|column| match column {
-            0 => name.clone(),
-            column => figures[column - 1].clone(),
-        }));
+        let figures = figures.into_iter().chain(late.then_some(parts.not_begun));
+        rows.push(std::iter::once(name).chain(figures.map(us)).collect());
     }
-    let widths: [usize; 11] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     let mut text = String::new();
     for row in &rows {
-        for (cell, width) in row.iter().zip(widths) {
+        for (cell, &width) in row.iter().zip(&widths) {
             let _ = write!(text, "  {cell:>width$}");
         }
         text.push('\n');
@@ -107,12 +104,17 @@ fn table(npus: &[NpuTime]) -> String {
 fn doubts(npus: &[NpuTime]) -> String {
     let sum = |figure: fn(&NpuTime) -> u64| npus.iter().map(|npu| u128::from(figure(npu))).sum::<u128>();
     let mut text = String::new();
-    let other = sum(|npu| npu.parts.memory + npu.parts.cpu);
+    let late = sum(|npu| npu.parts.not_begun);
+    let other = late + sum(|npu| npu.parts.memory + npu.parts.cpu);
     if other > 0 {
+        let what = match late {
+            0 => "memory and CPU",
+            _ => "memory, CPU and the time before NPUs begin",
+        };
         let ours = sum(|npu| npu.exposed_communication);
         let _ = writeln!(
             text,
-            "ASTRA-sim's exposed communication includes memory and CPU: {other} ns of all NPUs; without them it is {ours} ns"
+            "ASTRA-sim's exposed communication includes {what}: {other} ns of all NPUs; without them it is {ours} ns"
         );
     }
     let twice = sum(|npu| npu.counted_twice);

@@ -131,7 +131,7 @@ pub fn export(store: &Store, ids: &[RunId], archive: &Path) -> Result<(), Archiv
 fn files(folder: &Path, id: &RunId) -> Result<BTreeMap<String, Digest>, ArchiveError> {
     let damaged = |what: String| ArchiveError::Damaged { id: id.clone(), what };
     let by = |damage: Damage| damaged(damage.to_string());
-    if reader::header(folder).map_err(by)?.now().status == State::Running {
+    if reader::header(folder).map_err(by)?.now(folder).status == State::Running {
         return Err(ArchiveError::Running(id.clone()));
     }
     if let Some(what) = reader::verify(folder).map_err(by)?.into_iter().next() {

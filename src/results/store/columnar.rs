@@ -5,22 +5,9 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use super::Store;
-use crate::results::columns::{self, Column, ColumnEntry};
+use crate::results::columns::{self, Column, ColumnEntry, Runs, TABLES, Table};
 use crate::results::reader::{self, Damage};
 use crate::results::{RunId, csv, parquet};
-
-/// The tables, and what they are called.
-const TABLES: [(&str, &[Column]); 9] = [
-    ("ops", columns::OPS),
-    ("iterations", columns::ITERATIONS),
-    ("ranks", columns::RANKS),
-    ("links", columns::LINKS),
-    ("nodes", columns::NODES),
-    ("messages", columns::MESSAGES),
-    ("reconfigurations", columns::RECONFIGURATIONS),
-    ("circuits", columns::CIRCUITS),
-    ("neighbours", columns::NEIGHBOURS),
-];
 
 /// Columns before those of the table.
 const OWN: &[Column] = &[
@@ -84,13 +71,14 @@ pub fn export(store: &Store, ids: &[RunId], folder: &Path) -> Result<Written, Co
     };
     fs::create_dir_all(folder).map_err(io(folder))?;
     let mut written = Written::default();
-    for (name, columns) in TABLES {
+    for of in &TABLES {
+        let name = of.name;
         let path = folder.join(format!("{name}.parquet"));
         if path.exists() {
             return Err(ColumnarError::Exists(path));
         }
         let part = folder.join(format!(".{name}.parquet.part"));
-        match table(store, ids, name, columns, &part, &mut written.damage) {
+        match table(store, ids, of, &part, &mut written.damage) {
             Ok(0) => fs::remove_file(&part).map_err(io(&part))?,
             Ok(_) => {
                 fs::rename(&part, &path).map_err(io(&path))?;
@@ -109,8 +97,7 @@ pub fn export(store: &Store, ids: &[RunId], folder: &Path) -> Result<Written, Co
 fn table(
     store: &Store,
     ids: &[RunId],
-    name: &str,
-    columns: &[Column],
+    of: &Table,
     path: &Path,
     damage: &mut Vec<String>,
 ) -> Result<u64, ColumnarError> {
@@ -118,6 +105,7 @@ fn table(
         path: path.to_owned(),
         source,
     };
+    let columns = of.columns;
     let all: Vec<ColumnEntry> = OWN.iter().chain(columns).map(columns::entry).collect();
     let out = BufWriter::new(File::create(path).map_err(io)?);
     let mut writer = parquet::Writer::new(out, &all).map_err(io)?;
@@ -129,7 +117,7 @@ fn table(
             damage,
         };
         let header = reader::header(&folder).map_err(damaged)?;
-        let Some(text) = text(&folder, name, id, damage) else {
+        let Some(text) = text(&folder, of, id, damage) else {
             continue;
         };
         let own = [id.as_str(), &header.scenario, &header.started_at];
@@ -157,22 +145,20 @@ fn table(
     let odd = writer.finish().map_err(io)?;
     if odd > 0 {
         damage.push(format!(
-            "{name}: {odd} fields were not of their column's type and are null"
+            "{}: {odd} fields were not of their column's type and are null",
+            of.name
         ));
     }
     Ok(rows)
 }
 
-/// Tables that not every run has.
-const OCCASIONAL: [&str; 5] = ["nodes", "messages", "reconfigurations", "circuits", "neighbours"];
-
 /// A table's text; not every run has every table.
-fn text(folder: &Path, name: &str, id: &RunId, damage: &mut Vec<String>) -> Option<String> {
-    match fs::read_to_string(folder.join(format!("{name}.csv"))) {
+fn text(folder: &Path, of: &Table, id: &RunId, damage: &mut Vec<String>) -> Option<String> {
+    match fs::read_to_string(folder.join(of.file())) {
         Ok(text) => Some(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && OCCASIONAL.contains(&name) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && of.of != Runs::Every => None,
         Err(error) => {
-            damage.push(format!("run {id}: {name}.csv cannot be read: {error}"));
+            damage.push(format!("run {id}: {} cannot be read: {error}", of.file()));
             None
         }
     }

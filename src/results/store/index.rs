@@ -17,7 +17,7 @@ const FILE: &str = "index.json";
 /// Of fewer runs the manifests are read each time.
 const WORTHWHILE: usize = 64;
 /// What is in [`Header`]; an index of another version is made anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Index {
@@ -88,7 +88,7 @@ pub(super) fn entries(root: &Path, ids: Vec<RunId>) -> Vec<Entry> {
         save(root, &found, &stamps);
     }
     let now = |entry: Entry| Entry {
-        header: entry.header.map(Header::now),
+        header: entry.header.map(|header| header.now(&entry.path)),
         ..entry
     };
     found.into_iter().map(now).collect()
@@ -110,7 +110,7 @@ fn in_parallel<T: Sync, A: Send>(items: &[T], ask: impl Fn(&T) -> A + Sync) -> V
 
 fn read(root: &Path, id: RunId) -> Entry {
     let path = root.join(id.as_str());
-    let header = reader::header(&path).map(Header::now);
+    let header = reader::header(&path).map(|header| header.now(&path));
     Entry { id, path, header }
 }
 

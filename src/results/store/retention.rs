@@ -80,28 +80,52 @@ pub fn candidates(store: &Store, now: jiff::Timestamp) -> Result<Vec<Candidate>,
     Ok(super::sets(&entries).into_iter().rev().map(candidate).collect())
 }
 
-/// Deletes a run: out of the store in one step, then file by file. Only a plain folder is deleted,
-/// never what a link leads to, and nothing that was pinned or tagged since it was chosen.
+/// Deletes runs that belong together, all or none: out of the store in one step each, then file by file. Only plain
+/// folders are deleted, never what a link leads to, and no set of which a run was pinned or tagged since it was chosen.
 ///
 /// # Errors
 /// Those of the file system; a run that is to stay.
-pub fn delete(store: &Store, id: &RunId) -> io::Result<()> {
-    let folder = store.root().join(id.as_str());
-    if !fs::symlink_metadata(&folder)?.is_dir() {
-        return Err(io::Error::other(format!("{} is not a folder", folder.display())));
+pub fn delete_set(store: &Store, runs: &[RunId]) -> io::Result<()> {
+    let folder = |id: &RunId| store.root().join(id.as_str());
+    for id in runs {
+        if !fs::symlink_metadata(folder(id))?.is_dir() {
+            return Err(io::Error::other(format!(
+                "{} is not a folder",
+                folder(id).display()
+            )));
+        }
+        refuse_labelled(store, id)?;
     }
     let trash = store.root().join(PRIVATE).join("trash");
     fs::create_dir_all(&trash)?;
-    let thrown = trash.join(id.as_str());
-    if thrown.exists() {
-        fs::remove_dir_all(&thrown)?;
+    let thrown = |id: &RunId| trash.join(id.as_str());
+    let mut gone = Vec::new();
+    let all: io::Result<()> = runs.iter().try_for_each(|id| {
+        if thrown(id).exists() {
+            fs::remove_dir_all(thrown(id))?;
+        }
+        fs::rename(folder(id), thrown(id))?;
+        gone.push(id);
+        Ok(())
+    });
+    // Whoever labels a run from here on finds that it is gone.
+    let all = all.and_then(|()| runs.iter().try_for_each(|id| refuse_labelled(store, id)));
+    if all.is_err() {
+        for id in gone {
+            fs::rename(thrown(id), folder(id))?;
+        }
+        return all;
     }
-    fs::rename(&folder, &thrown)?;
-    if is_labelled(store, id) {
-        fs::rename(&thrown, &folder)?;
-        return Err(io::Error::other("it has been pinned or tagged meanwhile"));
+    runs.iter().try_for_each(|id| fs::remove_dir_all(thrown(id)))
+}
+
+fn refuse_labelled(store: &Store, id: &RunId) -> io::Result<()> {
+    match is_labelled(store, id) {
+        true => Err(io::Error::other(format!(
+            "{id} has been pinned or tagged meanwhile"
+        ))),
+        false => Ok(()),
     }
-    fs::remove_dir_all(&thrown)
 }
 
 fn is_labelled(store: &Store, id: &RunId) -> bool {

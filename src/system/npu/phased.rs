@@ -207,11 +207,17 @@ impl PhasedState {
 
     /// The node whose custom algorithm a node takes: groups settle on one for each collective when it
     /// is first asked for (ASTRA-sim, `CommunicatorGroup::get_collective_plan`).
-    fn planned(&mut self, node: NodeId, request: &Request) -> NodeId {
-        match request.group {
-            0 => node,
-            group => *self.plans.entry((group, request.collective)).or_insert(node),
+    fn plan(&mut self, node: NodeId, request: &Request) -> NodeId {
+        let planned = self.planned(node, request.group, request.collective);
+        if request.group != 0 {
+            self.plans.insert((request.group, request.collective), planned);
         }
+        planned
+    }
+
+    /// What [`PhasedState::plan`] would say.
+    pub(super) fn planned(&self, node: NodeId, group: CommunicatorId, collective: Collective) -> NodeId {
+        self.plans.get(&(group, collective)).copied().unwrap_or(node)
     }
 
     /// Deals out the queues and trees of `chunks` chunks.
@@ -382,7 +388,7 @@ impl Npu {
         let setup = Arc::clone(&self.phased.setup);
         let custom = setup.custom.as_ref();
         let algorithm = custom.map_or(CustomAlgorithm::Native, |source| {
-            let planned = self.phased.planned(node, request);
+            let planned = self.phased.plan(node, request);
             source.algorithm(planned, request.collective, ring.place_by_rank())
         });
         let (mut phases, chunks) = match algorithm {

@@ -4,6 +4,7 @@
 use super::phased::TimerKind;
 use super::scheduled::{Chunk, Work};
 use super::{Nanos, NodeId, Npu, TimerId};
+use crate::network::message::CommunicatorId;
 use crate::system::op::Collective;
 
 /// A chunk begins or ends a phase.
@@ -49,6 +50,11 @@ impl Npu {
         if let Some(watched) = &mut self.phased.watched {
             into.append(watched);
         }
+    }
+
+    /// The node whose custom algorithm a node's collective of a group takes, if it begins now.
+    pub fn planned(&self, node: NodeId, group: CommunicatorId, collective: Collective) -> NodeId {
+        self.phased.planned(node, group, collective)
     }
 
     /// What a timer settles; `None` if it is no endpoint's.

@@ -2,7 +2,7 @@
 //! silently wrong, or not at all, becomes a caution.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,8 +32,8 @@ pub struct Options {
     pub jobs: Option<PathBuf>,
     /// File of NPUs that differ.
     pub npus: Option<PathBuf>,
-    /// System file.
-    pub system: PathBuf,
+    /// System file; `None`: each job has its own.
+    pub system: Option<PathBuf>,
     /// Network file.
     pub network: PathBuf,
     /// Remote memory file; `None`: there is no remote memory.
@@ -184,19 +184,26 @@ fn jobs_of(shared: &Shared<'_>, npus: u32, cautions: &mut Vec<String>) -> Result
         return Ok(vec![JobFiles::alone(shared, cautions)?]);
     };
     let jobs = config(path, cautions, |name, text| Jobs::parse(name, text, npus))?;
+    if shared.options.system.is_some() && jobs.jobs.iter().all(|job| job.system.is_some()) {
+        cautions.push("--system-configuration has no effect: each job has its own `system`".into());
+    }
     let placed = |entry| JobFiles::placed(shared, entry, cautions);
     jobs.jobs.into_iter().map(placed).collect()
 }
 
-/// A configuration file's text; of endless ones only so much that they are seen to be too large.
+/// A configuration file's text; of endless ones only so much that they are seen to be too large, wherever that
+/// cuts a character.
 fn text(path: &Path) -> Result<String, ModelError> {
-    let mut text = String::new();
-    let read =
-        fs::File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text));
-    read.map(|_| text).map_err(|error| ModelError::Read {
+    let failed = |error| ModelError::Read {
         file: path.to_owned(),
         error,
-    })
+    };
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+    match read.map_err(failed)? {
+        length if length > MAX_BYTES => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        _ => String::from_utf8(bytes).map_err(|_| failed(io::Error::other("it is not UTF-8 text"))),
+    }
 }
 
 /// Reads a configuration file; keeps what its reader has to say, once if several jobs read it.
@@ -212,4 +219,28 @@ pub(super) fn config<T>(
         }
     }
     Ok(parsed.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_too_large_are_said_to_be_so_whatever_is_in_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("network.yml");
+        let said = |content: &[u8]| {
+            fs::write(&path, content).expect("writable");
+            let read = config(&path, &mut Vec::new(), NetworkConfig::parse);
+            read.expect_err("it is no network").to_string()
+        };
+        // Two bytes each: the last one that is read is half a character.
+        let large = "é".repeat(MAX_BYTES / 2 + 1);
+        assert!(said(large.as_bytes()).contains(&format!("at most {MAX_BYTES}")));
+        let binary = said(&[0xFF, 0xFE]);
+        assert!(
+            binary.contains("network.yml") && binary.contains("UTF-8"),
+            "{binary}"
+        );
+    }
 }

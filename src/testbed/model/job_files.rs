@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::custom::CustomFiles;
 use super::inputs::{ModelError, Options, config};
-use super::parts::{Backend, Job, Member};
+use super::parts::{Backend, Groups, Job, Member, group};
 use super::traces::{KnownTraces, Traces};
 use crate::network::analytical::config::NetworkConfig;
 use crate::network::message::{CommunicatorId, Rank};
@@ -49,7 +49,7 @@ pub(super) struct JobFiles {
     npus: Option<Arc<[Rank]>>,
     start: u64,
     system: SystemConfig,
-    groups: BTreeMap<CommunicatorId, Arc<[Rank]>>,
+    groups: Groups,
     per_node: BTreeMap<u64, String>,
 }
 
@@ -82,7 +82,12 @@ impl JobFiles {
             true => dimensions(shared.network),
             false => vec![entry.npus.len() as u32],
         });
-        let system = entry.system.as_ref().unwrap_or(&shared.options.system);
+        let Some(system) = entry.system.as_ref().or(shared.options.system.as_ref()) else {
+            return Err(ModelError::Misfit(format!(
+                "job `{}` has no `system`\nhelp: give it one, or all that have none by --system-configuration FILE",
+                entry.name.escape_debug()
+            )));
+        };
         let system = config(system, cautions, SystemConfig::parse)?;
         let ranks = Some(dimensions.iter().product());
         let groups = match &entry.comm_groups {
@@ -129,7 +134,7 @@ impl JobFiles {
             members: (0..).zip(graphs).map(member).collect(),
             name: self.name.into(),
             npus: self.npus,
-            groups: self.groups.into_iter().collect(),
+            groups: self.groups,
             replay_only: self.system.replay_only,
             roofline: self.system.roofline_enabled,
             start: self.start,
@@ -342,10 +347,10 @@ impl JobFiles {
                     }
                     Work::Collective(work) => {
                         gathers |= work.collective == crate::system::op::Collective::AllGather;
-                        small_groups |= work.group != 0;
                         four |= work.group == 0 && work.dimensions == FIRST_FOUR;
                         if groups.insert(work.group) {
-                            self.check_group(rank as u32, graph, node.id, work.group)?;
+                            let members = self.members(rank as u32, graph, node.id, work.group)?;
+                            small_groups |= members < self.ranks();
                         }
                     }
                     _ => {}
@@ -378,26 +383,20 @@ impl JobFiles {
         Ok(())
     }
 
-    fn check_group(
-        &self,
-        rank: Rank,
-        graph: &Graph,
-        node: u64,
-        group: CommunicatorId,
-    ) -> Result<(), ModelError> {
-        if group == 0 {
-            return Ok(());
+    /// How many ranks the group of a rank's node has; the rank must be one of them.
+    fn members(&self, rank: Rank, graph: &Graph, node: u64, id: CommunicatorId) -> Result<u32, ModelError> {
+        if id == 0 {
+            return Ok(self.ranks());
         }
-        let own = graph.groups.get(&group).map(|ranks| &ranks[..]);
-        let Some(ranks) = own.or(self.groups.get(&group).map(|ranks| &ranks[..])) else {
-            let what = format!("rank {rank}, node {node}: communicator group {group} is not defined");
+        let Some(ranks) = group(graph, &self.groups, id) else {
+            let what = format!("rank {rank}, node {node}: communicator group {id} is not defined");
             return Err(ModelError::Misfit(what));
         };
         if !ranks.contains(&rank) {
-            let what = format!("rank {rank}, node {node}: the rank is not in communicator group {group}");
+            let what = format!("rank {rank}, node {node}: the rank is not in communicator group {id}");
             return Err(ModelError::Misfit(what));
         }
-        Ok(())
+        Ok(ranks.len() as u32)
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Finished {
     pub rank_in_job: Rank,
     /// Nanoseconds from the start of its job.
     pub cycles: u64,
+    /// When it was through, ns from the start of all.
+    pub end: u64,
     /// Nanoseconds in which the GPU did not compute: all of them, if it waited for memory or CPU, too.
     pub exposed: u64,
     /// Time of each class of nodes, where overlapping ones count once, ns.
@@ -86,7 +88,7 @@ impl JobOutcome {
 /// How a simulation ended.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// By cycles, then by NPU: of one job, in the order of finishing.
+    /// In the order of finishing; those of one time by NPU.
     pub finished: Vec<Finished>,
     /// Nodes that never end; of each rank that is not through, some.
     pub stuck: Vec<Stuck>,
@@ -116,7 +118,7 @@ impl Outcome {
             self.finished = all.collect();
         }
         self.finished
-            .sort_by_key(|finished| (finished.cycles, finished.rank));
+            .sort_by_key(|finished| (finished.end, finished.rank));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a simulation is made of: the network, and the jobs that share it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::network::analytical::{Network, Topology};
@@ -47,6 +48,15 @@ pub struct Member {
     pub begins: u64,
 }
 
+/// Ranks of communicator groups, by number.
+pub type Groups = BTreeMap<CommunicatorId, Arc<[Rank]>>;
+
+/// The ranks of a group that a graph names: the trace's own come before those of the file.
+pub(super) fn group<'a>(graph: &'a Graph, of_file: &'a Groups, id: CommunicatorId) -> Option<&'a [Rank]> {
+    let own = graph.groups.get(&id).map(|ranks| &ranks[..]);
+    own.or_else(|| of_file.get(&id).map(|ranks| &ranks[..]))
+}
+
 /// A job: its ranks, and where they are.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -57,7 +67,7 @@ pub struct Job {
     /// The NPU of each rank; `None`: every rank is on the NPU of its number, and there is no other job.
     pub npus: Option<Arc<[Rank]>>,
     /// Groups that all its ranks know.
-    pub groups: Vec<(CommunicatorId, Arc<[Rank]>)>,
+    pub groups: Groups,
     /// Every node takes its recorded time.
     pub replay_only: bool,
     /// Compute takes the time of its flops and bytes.
@@ -78,7 +88,7 @@ impl Job {
             name: "".into(),
             members: graphs.into_iter().map(member).collect(),
             npus: None,
-            groups: Vec::new(),
+            groups: Groups::new(),
             replay_only: false,
             roofline: false,
             start: 0,
@@ -95,13 +105,14 @@ impl Job {
         self.npus.as_ref().map_or(rank, |npus| npus[rank as usize])
     }
 
-    /// Groups that a rank knows: the trace's own come before those of the file.
+    /// Groups that a rank knows, as [`group`] finds them.
     pub(super) fn groups_of(&self, graph: &Graph) -> Vec<(CommunicatorId, Arc<[Rank]>)> {
         let own = graph.groups.iter();
         let own = own.map(|(&id, ranks)| (id, Arc::from(&ranks[..])));
         let others = self.groups.iter();
-        let others = others.filter(|(id, _)| !graph.groups.contains_key(id)).cloned();
-        own.chain(others).collect()
+        let others = others.filter(|(id, _)| !graph.groups.contains_key(id));
+        own.chain(others.map(|(&id, ranks)| (id, Arc::clone(ranks))))
+            .collect()
     }
 
     /// How many ranks a node speaks to.
@@ -109,14 +120,7 @@ impl Job {
         let Work::Collective(work) = work else {
             return self.ranks();
         };
-        let own = graph.groups.get(&work.group).map(Vec::len);
-        let known = || {
-            let mut groups = self.groups.iter();
-            groups
-                .find(|(id, _)| *id == work.group)
-                .map(|(_, ranks)| ranks.len())
-        };
-        own.or_else(known).map_or(self.ranks(), |members| members as u32)
+        group(graph, &self.groups, work.group).map_or(self.ranks(), |ranks| ranks.len() as u32)
     }
 }
 

@@ -43,10 +43,12 @@ pub struct Simulation {
     all: Option<Box<(Wiring, Parts)>>,
 }
 
-/// What an NPU executes: a rank of a job, or nothing.
+/// What an NPU executes: a rank of a job.
 #[derive(Debug)]
 struct State {
     job: u32,
+    /// The NPU.
+    on: Rank,
     /// When it begins, ns.
     begins: u64,
     npu: Npu,
@@ -58,12 +60,22 @@ struct State {
     finished: bool,
 }
 
+/// An NPU that executes something, and the place of its state.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    npu: Rank,
+    at: usize,
+}
+
 #[derive(Debug)]
 struct Ranks {
-    /// By NPU.
+    /// Of NPUs that execute something, in their order.
     states: Vec<State>,
+    /// By NPU, 1 more than the place of its state, 0: it is idle; empty: each has the state of its number. (Zeros cost
+    /// no memory until they are written, and most of a large network may be idle.)
+    seats: Vec<u32>,
     jobs: Vec<Arc<Job>>,
-    /// The NPUs of the ranks of each NPU's job; empty: every rank is on the NPU of its number.
+    /// The NPUs of the ranks of each state's job; empty: every rank is on the NPU of its number.
     placements: Vec<Arc<[Rank]>>,
     memory: Memory,
     outcome: Outcome,
@@ -104,13 +116,11 @@ impl Simulation {
 
     /// The first `count` NPUs.
     fn of_npus(network: Network, parts: &Parts, count: u32) -> Self {
-        let (states, placements) = match &parts.jobs[..] {
+        let (states, seats, placements) = match &parts.jobs[..] {
             [job] if job.npus.is_none() => {
                 let ranks = (0..).zip(&job.members[..count as usize]);
-                (
-                    ranks.map(|(rank, _)| State::new(parts, 0, rank)).collect(),
-                    Vec::new(),
-                )
+                let states = ranks.map(|(rank, _)| State::new(parts, 0, rank));
+                (states.collect(), Vec::new(), Vec::new())
             }
             _ => place(parts, count),
         };
@@ -118,6 +128,7 @@ impl Simulation {
             network,
             ranks: Ranks {
                 states,
+                seats,
                 jobs: parts.jobs.clone(),
                 placements,
                 memory: Memory::new(parts.memory, count),
@@ -146,15 +157,20 @@ impl Simulation {
         self.all.as_ref().map_or(1, |all| all.0.topology.npus())
     }
 
-    /// Follows what happens, from before the first event on. Of a single job only.
+    /// Follows what happens, from before the first event on. Of a job that is not placed only.
     pub fn watch(&mut self, options: WatchOptions) {
+        debug_assert!(
+            self.ranks.seats.is_empty(),
+            "who watches knows NPUs by their ranks"
+        );
         self.unfold();
-        let graphs: Vec<Arc<Graph>> = self.ranks.states.iter().map(State::graph).collect();
+        let rank = |state: &State| (state.graph(), state.begins);
+        let ranks: Vec<(Arc<Graph>, u64)> = self.ranks.states.iter().map(rank).collect();
         for state in &mut self.ranks.states {
             state.npu.watch_phases();
         }
         let setup = Arc::clone(&self.ranks.jobs[0].members[0].setup);
-        self.ranks.watch = Some(Box::new(Watch::new(options, setup, &graphs, &self.network)));
+        self.ranks.watch = Some(Box::new(Watch::new(options, setup, &ranks, &self.network)));
     }
 
     /// What was seen since the last time.
@@ -168,8 +184,12 @@ impl Simulation {
 
     /// What each rank executes.
     pub fn graph(&self, rank: Rank) -> &Graph {
-        let state = if self.all.is_some() { 0 } else { rank };
-        self.ranks.states[state as usize].feeder.graph()
+        let at = if self.all.is_some() {
+            0
+        } else {
+            self.ranks.seat(rank).at
+        };
+        self.ranks.states[at].feeder.graph()
     }
 
     /// What the ranks that are through spent their time on, if that was watched.
@@ -206,8 +226,8 @@ impl Simulation {
     pub fn run(&mut self, events: u64) -> Result<bool, RankError> {
         if !self.started {
             self.started = true;
-            let npus = self.ranks.states.len() as u32;
-            self.network.start(&mut self.ranks, npus);
+            let npus = self.ranks.states.len().max(self.ranks.seats.len());
+            self.network.start(&mut self.ranks, npus as u32);
         }
         let more = self.ranks.error.is_none() && self.network.run(&mut self.ranks, events);
         if self.all.is_some() && !more && !self.one_was_enough() {
@@ -244,9 +264,9 @@ impl Simulation {
         let ranks: u64 = jobs.iter().map(|job| u64::from(job.ranks())).sum();
         outcome.simulated_ranks = ranks / u64::from(per_state);
         outcome.repeat(per_state);
-        let stuck = (0..)
-            .zip(&*states)
-            .flat_map(|(npu, state)| state.stuck(npu, &jobs[state.job as usize]));
+        let stuck = states
+            .iter()
+            .flat_map(|state| state.stuck(&jobs[state.job as usize]));
         outcome.stuck = stuck.collect();
         if !placements.is_empty() {
             let jobs = (0..).zip(jobs.iter());
@@ -257,26 +277,26 @@ impl Simulation {
     }
 }
 
-/// What each NPU executes where jobs are placed, and the NPUs of its job's ranks.
-fn place(parts: &Parts, count: u32) -> (Vec<State>, Vec<Arc<[Rank]>>) {
-    let mut seats: Vec<Option<(u32, Rank)>> = vec![None; count as usize];
+/// What NPUs execute where jobs are placed, where each NPU's state is, and the NPUs of its job's ranks.
+fn place(parts: &Parts, count: u32) -> (Vec<State>, Vec<u32>, Vec<Arc<[Rank]>>) {
+    let mut placed: Vec<(Rank, u32, Rank)> = Vec::new();
     for (number, job) in (0..).zip(&parts.jobs) {
-        for rank in 0..job.ranks() {
-            seats[job.npu(rank) as usize] = Some((number, rank));
-        }
+        placed.extend((0..job.ranks()).map(|rank| (job.npu(rank), number, rank)));
+    }
+    placed.sort_unstable();
+    let mut seats = vec![0; count as usize];
+    for (place, &(npu, ..)) in (1..).zip(&placed) {
+        seats[npu as usize] = place;
     }
     let nobody: Arc<[Rank]> = Arc::from([]);
-    let state = |seat: &Option<(u32, Rank)>| match *seat {
-        Some((job, rank)) => State::new(parts, job, rank),
-        None => State::idle(),
-    };
-    let placement = |seat: &Option<(u32, Rank)>| {
-        let job = seat.map(|(job, _)| &parts.jobs[job as usize]);
-        Arc::clone(job.and_then(|job| job.npus.as_ref()).unwrap_or(&nobody))
-    };
+    let placement = |job: u32| Arc::clone(parts.jobs[job as usize].npus.as_ref().unwrap_or(&nobody));
     (
-        seats.iter().map(state).collect(),
-        seats.iter().map(placement).collect(),
+        placed
+            .iter()
+            .map(|&(_, job, rank)| State::new(parts, job, rank))
+            .collect(),
+        seats,
+        placed.iter().map(|&(_, job, _)| placement(job)).collect(),
     )
 }
 
@@ -292,25 +312,13 @@ impl State {
         }
         State {
             job,
+            on: of_job.npu(rank),
             begins: of_job.start.saturating_add(member.begins),
             npu,
             times: vec![(u64::MAX, u64::MAX); member.graph.nodes().len()],
             feeder: Feeder::new(Arc::clone(&member.graph), Slots::default()),
             gpu: 0,
             finished: false,
-        }
-    }
-
-    /// Nothing to execute.
-    fn idle() -> Self {
-        State {
-            job: 0,
-            begins: 0,
-            npu: Npu::with_setup(0, Arc::default()),
-            times: Vec::new(),
-            feeder: Feeder::new(Arc::default(), Slots::default()),
-            gpu: 0,
-            finished: true,
         }
     }
 
@@ -327,7 +335,7 @@ impl State {
     }
 
     /// Nodes that have begun and never end, with what they wait for.
-    fn stuck(&self, npu: Rank, job: &Job) -> Vec<Stuck> {
+    fn stuck(&self, job: &Job) -> Vec<Stuck> {
         if self.finished {
             return Vec::new();
         }
@@ -354,7 +362,7 @@ impl State {
                 String::new()
             };
             Stuck {
-                npu,
+                npu: self.on,
                 who: who(job, self.npu.rank()),
                 node: node.id,
                 name: node.name.to_string(),
@@ -378,37 +386,42 @@ fn who(job: &Job, rank: Rank) -> String {
 }
 
 impl Machine for Ranks {
-    fn start(&mut self, rank: Rank, network: &mut Network) {
-        match &self.states[rank as usize] {
-            state if state.finished => {}
-            state if state.begins > 0 => network.timer(rank, state.begins, BEGIN),
-            _ => self.begin(rank, network),
+    fn start(&mut self, npu: Rank, network: &mut Network) {
+        if self.seats.get(npu as usize) == Some(&0) {
+            return;
+        }
+        let seat = self.seat(npu);
+        match self.states[seat.at].begins {
+            0 => self.begin(seat, network),
+            begins => network.timer(npu, begins, BEGIN),
         }
     }
 
-    fn sent(&mut self, rank: Rank, token: u64, network: &mut Network) {
-        self.tell(rank, network, |npu, now| npu.sent(token, now));
+    fn sent(&mut self, npu: Rank, token: u64, network: &mut Network) {
+        self.tell(self.seat(npu), network, |npu, now| npu.sent(token, now));
     }
 
-    fn received(&mut self, rank: Rank, token: u64, network: &mut Network) {
+    fn received(&mut self, npu: Rank, token: u64, network: &mut Network) {
+        let seat = self.seat(npu);
         if self.watch.is_some() {
-            self.watch_received(rank, token, network.now());
+            self.watch_received(seat, token, network.now());
         }
-        self.tell(rank, network, |npu, now| npu.received(token, now));
+        self.tell(seat, network, |npu, now| npu.received(token, now));
     }
 
-    fn timer(&mut self, rank: Rank, token: u64, network: &mut Network) {
+    fn timer(&mut self, npu: Rank, token: u64, network: &mut Network) {
         match token {
-            BEGIN => self.begin(rank, network),
+            BEGIN => self.begin(self.seat(npu), network),
             MEMORY_FREE.. => {
                 let next = self.memory.next((token - MEMORY_FREE) as usize);
                 begin_transaction(network, next);
             }
             MEMORY_DONE.. => {
-                let node = self.states[rank as usize].node((token - MEMORY_DONE) as u32).id;
-                self.tell(rank, network, |npu, now| npu.handle(Input::MemoryDone(node), now));
+                let seat = self.seat(npu);
+                let node = self.states[seat.at].node((token - MEMORY_DONE) as u32).id;
+                self.tell(seat, network, |npu, now| npu.handle(Input::MemoryDone(node), now));
             }
-            _ => self.tell(rank, network, |npu, now| npu.timer_fired(token, now)),
+            _ => self.tell(self.seat(npu), network, |npu, now| npu.timer_fired(token, now)),
         }
     }
 }
@@ -423,18 +436,28 @@ fn begin_transaction(network: &mut Network, transaction: Option<Transaction>) {
 }
 
 impl Ranks {
-    fn begin(&mut self, rank: Rank, network: &mut Network) {
-        self.issue(rank, network);
-        self.drain(rank, network);
+    /// The state of an NPU that executes something.
+    #[inline]
+    fn seat(&self, npu: Rank) -> Seat {
+        let at = match self.seats.get(npu as usize) {
+            Some(place) => *place as usize - 1,
+            None => npu as usize,
+        };
+        Seat { npu, at }
     }
 
-    /// The NPU of a rank of an NPU's job.
+    fn begin(&mut self, seat: Seat, network: &mut Network) {
+        self.issue(seat, network);
+        self.drain(seat, network);
+    }
+
+    /// The NPU of a rank of the job of a seat.
     #[inline]
-    fn npu_of(&self, npu: Rank, rank: Rank) -> Rank {
+    fn npu_of(&self, seat: Seat, rank: Rank) -> Rank {
         if self.placements.is_empty() {
             return rank;
         }
-        self.placements[npu as usize][rank as usize]
+        self.placements[seat.at][rank as usize]
     }
 
     /// The first node that would end when time has come to its end.
@@ -451,94 +474,100 @@ impl Ranks {
         })
     }
 
-    fn watch_received(&mut self, rank: Rank, token: u64, now: u64) {
+    fn watch_received(&mut self, seat: Seat, token: u64, now: u64) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.wants_messages()) {
-            let state = &self.states[rank as usize];
-            watch.received(rank, state.npu.awaited(token), state.feeder.graph(), now);
+            let state = &self.states[seat.at];
+            watch.received(seat.npu, state.npu.awaited(token), state.feeder.graph(), now);
         }
     }
 
     /// Shows the next action to whoever watches.
-    fn watch_action(&mut self, rank: Rank, network: &Network) {
-        let State { npu, feeder, .. } = &mut self.states[rank as usize];
+    fn watch_action(&mut self, seat: Seat, network: &Network) {
+        let State { npu, feeder, .. } = &mut self.states[seat.at];
         if let (Some(watch), Some(action)) = (&mut self.watch, npu.peek_action().cloned()) {
-            watch.action(rank, npu, &action, feeder.graph(), network);
+            watch.action(seat.npu, npu, &action, feeder.graph(), network);
         }
     }
 
     /// Tells a rank's machine something and carries out what it wants then.
     fn tell(
         &mut self,
-        rank: Rank,
+        seat: Seat,
         network: &mut Network,
         told: impl FnOnce(&mut Npu, u64) -> Result<(), HandleError>,
     ) {
-        let npu = &mut self.states[rank as usize].npu;
+        let npu = &mut self.states[seat.at].npu;
         npu.exchange(&mut self.buffers);
         let told = told(npu, network.now());
         debug_assert_eq!(told, Ok(()), "the machine knows what it has asked for");
-        self.drain(rank, network);
-        self.states[rank as usize].npu.exchange(&mut self.buffers);
+        self.drain(seat, network);
+        self.states[seat.at].npu.exchange(&mut self.buffers);
     }
 
     /// Carries out what a rank's machine wants.
-    fn drain(&mut self, rank: Rank, network: &mut Network) {
+    fn drain(&mut self, seat: Seat, network: &mut Network) {
         loop {
             if self.watch.is_some() {
-                self.watch_action(rank, network);
+                self.watch_action(seat, network);
             }
-            let Some(action) = self.states[rank as usize].npu.peek_action() else {
+            let Some(action) = self.states[seat.at].npu.peek_action() else {
                 return;
             };
             // Field by field: most messages' time goes into moving their description about.
             match *action {
                 Action::Send(ref t) => {
                     let (to, key, bytes, message) = (t.peer, t.key, t.bytes, t.message);
-                    network.send(rank, self.npu_of(rank, to), key, bytes, message);
+                    network.send(seat.npu, self.npu_of(seat, to), key, bytes, message);
                 }
                 Action::Receive(ref t, _) => {
                     let (from, key, bytes, message) = (t.peer, t.key, t.bytes, t.message);
-                    network.receive(rank, self.npu_of(rank, from), key, bytes, message);
+                    network.receive(seat.npu, self.npu_of(seat, from), key, bytes, message);
                 }
-                Action::Timer(timer, delay) => network.timer(rank, delay, timer),
+                Action::Timer(timer, delay) => network.timer(seat.npu, delay, timer),
                 Action::Done(node) => {
-                    self.states[rank as usize].npu.pass_action();
-                    self.done(rank, node, network);
+                    self.states[seat.at].npu.pass_action();
+                    self.done(seat, node, network);
                     continue;
                 }
                 Action::Memory { node, bytes } => {
-                    let place = self.states[rank as usize].place(node).unwrap_or(0);
-                    let begun = self.memory.ask(rank, u64::from(place), bytes);
+                    let place = self.states[seat.at].place(node).unwrap_or(0);
+                    let begun = self.memory.ask(seat.npu, u64::from(place), bytes);
                     begin_transaction(network, begun);
                 }
             }
-            self.states[rank as usize].npu.pass_action();
+            self.states[seat.at].npu.pass_action();
         }
     }
 
-    fn done(&mut self, rank: Rank, node: u64, network: &mut Network) {
-        let state = &mut self.states[rank as usize];
+    fn done(&mut self, seat: Seat, node: u64, network: &mut Network) {
+        let state = &mut self.states[seat.at];
         if let Some(place) = state.place(node) {
             state.times[place as usize].1 = network.now();
             if let Some(watch) = &mut self.watch {
-                watch.ends(rank, place, &mut state.npu, state.feeder.graph(), network.now());
+                watch.ends(
+                    seat.npu,
+                    place,
+                    &mut state.npu,
+                    state.feeder.graph(),
+                    network.now(),
+                );
             }
             state.feeder.finish(place);
-            self.issue(rank, network);
+            self.issue(seat, network);
         }
     }
 
     /// Starts what is ready on a rank; it may be through.
-    fn issue(&mut self, rank: Rank, network: &Network) {
+    fn issue(&mut self, seat: Seat, network: &Network) {
         let now = network.now();
         let (mut begin, mut skipped) = (std::mem::take(&mut self.begin), std::mem::take(&mut self.skipped));
-        let state = &mut self.states[rank as usize];
+        let state = &mut self.states[seat.at];
         let job = &self.jobs[state.job as usize];
         state.feeder.issue(&mut begin, &mut skipped);
         for place in skipped.drain(..) {
             state.times[place as usize] = (now, now);
             if let Some(watch) = &mut self.watch {
-                watch.skips(rank, place, state.feeder.graph(), now);
+                watch.skips(seat.npu, place, state.feeder.graph(), now);
             }
         }
         for place in begin.drain(..) {
@@ -551,12 +580,12 @@ impl Ranks {
             {
                 state.gpu = state.gpu.wrapping_add(time);
                 if let Some(watch) = &mut self.watch {
-                    watch.computes(rank, now, time);
+                    watch.computes(seat.npu, now, time);
                 }
             }
             if let Some(watch) = &mut self.watch {
                 let members = job.members_of(state.feeder.graph(), &node.work);
-                watch.begins(rank, place, node, members, now);
+                watch.begins(seat.npu, place, node, (&state.npu, members), now);
             }
             let input = Input::Start {
                 node: node.id,
@@ -574,16 +603,16 @@ impl Ranks {
             }
         }
         (self.begin, self.skipped) = (begin, skipped);
-        let state = &mut self.states[rank as usize];
+        let state = &mut self.states[seat.at];
         if !state.finished && state.feeder.is_over() {
             state.finished = true;
-            let finished = self.finish(rank, now);
+            let finished = self.finish(seat, now);
             self.outcome.finished.push(finished);
         }
     }
 
-    fn finish(&self, rank: Rank, now: u64) -> Finished {
-        let state = &self.states[rank as usize];
+    fn finish(&self, seat: Seat, now: u64) -> Finished {
+        let state = &self.states[seat.at];
         let job = &self.jobs[state.job as usize];
         let mut classes = Vec::new();
         for class in [Class::Cpu, Class::Gpu, Class::Comm, Class::Memory, Class::Other] {
@@ -596,10 +625,11 @@ impl Ranks {
         }
         let cycles = now - job.start;
         Finished {
-            rank,
+            rank: seat.npu,
             job: state.job,
             rank_in_job: state.npu.rank(),
             cycles,
+            end: now,
             exposed: cycles.wrapping_sub(state.gpu),
             classes,
             roofline: job.roofline.then(|| roofline_use(state)),

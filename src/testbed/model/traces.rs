@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::inputs::ModelError;
 use crate::network::message::Rank;
 use crate::workload::graph::Graph;
@@ -74,16 +76,45 @@ fn unreadable(file: &fs::Metadata) -> Option<String> {
 
 /// So many different traces are recognised again.
 const KNOWN: usize = 8;
+/// Traces up to so many bytes are kept as they are, which is quickest to compare; of longer ones the digest.
+const WHOLE: usize = 16 << 20;
+
+/// What a trace is recognised by.
+enum Content {
+    Whole(Vec<u8>),
+    /// Of so many bytes.
+    Digest(usize, [u8; 32]),
+}
+
+impl Content {
+    fn of(bytes: &[u8]) -> Self {
+        match bytes.len() {
+            long if long > WHOLE => Content::Digest(long, Sha256::digest(bytes).into()),
+            _ => Content::Whole(bytes.to_vec()),
+        }
+    }
+
+    /// Whether it is that of these bytes; `digest` is theirs, if it was made before.
+    fn is(&self, bytes: &[u8], digest: &mut Option<[u8; 32]>) -> bool {
+        match self {
+            Content::Whole(content) => content == bytes,
+            Content::Digest(length, of) => {
+                *length == bytes.len() && *of == *digest.get_or_insert_with(|| Sha256::digest(bytes).into())
+            }
+        }
+    }
+}
 
 /// Traces whose graphs are the same on every rank, by kind of NPU and content, the newest last.
 #[derive(Default)]
-pub(super) struct KnownTraces(VecDeque<(usize, Vec<u8>, Arc<Graph>)>);
+pub(super) struct KnownTraces(VecDeque<(usize, Content, Arc<Graph>)>);
 
 impl KnownTraces {
     /// The graph of a trace, if it was read before.
     pub(super) fn find(&self, kind: usize, bytes: &[u8]) -> Option<Arc<Graph>> {
+        let mut digest = None;
         let mut known = self.0.iter().rev();
-        let found = known.find(|(of, content, _)| *of == kind && content == bytes);
+        let found = known.find(|(of, content, _)| *of == kind && content.is(bytes, &mut digest));
         found.map(|(_, _, graph)| Arc::clone(graph))
     }
 
@@ -92,6 +123,36 @@ impl KnownTraces {
         if self.0.len() == KNOWN {
             self.0.pop_front();
         }
-        self.0.push_back((kind, bytes.to_vec(), Arc::clone(graph)));
+        self.0.push_back((kind, Content::of(bytes), Arc::clone(graph)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_are_recognised_by_all_of_their_bytes_and_long_ones_are_not_kept() {
+        for length in [WHOLE, WHOLE + 1] {
+            let (mut known, graph) = (KnownTraces::default(), Arc::new(Graph::default()));
+            let mut bytes = vec![7; length];
+            known.keep(1, &bytes, &graph);
+            assert_eq!(matches!(known.0[0].1, Content::Whole(_)), length == WHOLE);
+            assert!(known.find(1, &bytes).is_some());
+            assert!(known.find(0, &bytes).is_none(), "of another kind");
+            assert!(known.find(1, &bytes[1..]).is_none(), "shorter");
+            bytes[length / 2] = 8;
+            assert!(known.find(1, &bytes).is_none(), "of another content");
+        }
+    }
+
+    #[test]
+    fn the_newest_are_known() {
+        let (mut known, graph) = (KnownTraces::default(), Arc::new(Graph::default()));
+        for number in 0..=KNOWN {
+            known.keep(0, &[number as u8], &graph);
+        }
+        assert!(known.find(0, &[0]).is_none());
+        assert!((1..=KNOWN).all(|number| known.find(0, &[number as u8]).is_some()));
     }
 }

@@ -66,6 +66,11 @@ impl Messages {
         }
     }
 
+    /// Messages of which no end was heard yet.
+    pub fn open(&self) -> Vec<MessageSeen> {
+        self.open.values().cloned().collect()
+    }
+
     /// The row is over; messages of which no end was heard have none.
     pub fn end_row(&mut self) {
         self.iteration = None;

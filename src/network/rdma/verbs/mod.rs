@@ -1,8 +1,9 @@
 //! The provider over libibverbs: hardware, or the kernel's soft-RoCE.
 //!
-//! * [`sys`]: the library's calls. [`library`]: finding it.
+//! * [`sys`]: the library's calls. [`library`]: finding it. [`owned`]: what it makes, given back in time.
 
 pub mod library;
+pub mod owned;
 pub mod sys;
 
 use std::io;
@@ -113,13 +114,13 @@ impl Provider for Verbs {
         let made = self
             .device
             .register(bytes.max(1) as usize, access, self.huge_pages);
-        let (id, address, local_key, remote_key) = made.map_err(failed)?;
+        let registered = made.map_err(failed)?;
         Ok(Memory {
-            id,
-            address,
-            bytes,
-            local_key,
-            remote_key,
+            id: registered.id,
+            address: registered.address,
+            bytes: registered.bytes,
+            local_key: registered.local_key,
+            remote_key: registered.remote_key,
         })
     }
 

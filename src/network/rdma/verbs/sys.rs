@@ -1,13 +1,14 @@
-//! libibverbs, called: the only `unsafe` of the RDMA transport. Basic completion queues, because the
+//! libibverbs, called: nearly all `unsafe` of the RDMA transport. Basic completion queues, because the
 //! extended ones of rdma-core before 46 lose completions on soft-RoCE.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_uint};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::{self, NonNull};
+use std::ptr;
 
 use super::library::{Library, library};
+use super::owned::{Made, Mapping};
 use ib::{ibv_access_flags as access, ibv_qp_attr_mask as mask, ibv_send_flags as flags};
 use ibverbs_sys as ib;
 
@@ -17,29 +18,45 @@ pub const BATCH: usize = 64;
 /// Bytes of a huge page, as x86-64 and arm64 commonly have them.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// An opened device with a protection domain, a completion queue and its event channel.
+/// An opened device with a protection domain, a completion queue and its event channel. Fields are given back
+/// in this order: users first.
 #[derive(Debug)]
 pub struct Device {
     library: &'static Library,
-    context: NonNull<ib::ibv_context>,
-    domain: NonNull<ib::ibv_pd>,
-    channel: NonNull<ib::ibv_comp_channel>,
-    queue: NonNull<ib::ibv_cq>,
-    regions: Vec<Region>,
-    pairs: Vec<NonNull<ib::ibv_qp>>,
     /// Events taken and not acknowledged.
     events: c_uint,
+    pairs: Vec<Made<ib::ibv_qp>>,
+    queue: Made<ib::ibv_cq>,
+    channel: Made<ib::ibv_comp_channel>,
+    regions: Vec<Region>,
+    domain: Made<ib::ibv_pd>,
+    context: Made<ib::ibv_context>,
 }
 
 // SAFETY: libibverbs may be called from any thread, and everything here is reached through one owner.
 unsafe impl Send for Device {}
 
-/// Registered memory.
+/// Registered memory, deregistered before it is unmapped.
 #[derive(Debug)]
 struct Region {
-    memory: NonNull<u8>,
-    bytes: usize,
-    registration: NonNull<ib::ibv_mr>,
+    /// Only kept.
+    _registration: Made<ib::ibv_mr>,
+    memory: Mapping,
+}
+
+/// Memory that was registered, as requests name it.
+#[derive(Debug, Clone, Copy)]
+pub struct Registered {
+    /// Its index.
+    pub id: usize,
+    /// Where it begins.
+    pub address: u64,
+    /// Its length: what was asked for, in whole huge pages if it is in such.
+    pub bytes: u64,
+    /// Key for own requests.
+    pub local_key: u32,
+    /// Key for peers' requests.
+    pub remote_key: u32,
 }
 
 /// What a device says of itself and of one port.
@@ -127,21 +144,20 @@ pub struct Path {
 /// # Errors
 /// `NotFound` if libibverbs has no such device (its provider library may be missing).
 pub fn open(name: &str, completions: u32) -> io::Result<Device> {
-    let library = library().map_err(io::Error::other)?;
+    open_by(library().map_err(io::Error::other)?, name, completions)
+}
+
+fn open_by(library: &'static Library, name: &str, completions: u32) -> io::Result<Device> {
     let context = context(library, name)?;
-    // SAFETY: the context was just opened; every object is made of the one before and checked.
+    // SAFETY: every object is made of those before it, which are given back after it, also where this fails.
     unsafe {
-        let domain = made((library.alloc_pd)(context.as_ptr()))?;
-        let channel = made((library.create_comp_channel)(context.as_ptr()))?;
+        let domain = Made::new((library.alloc_pd)(context.as_ptr()), library.dealloc_pd)?;
+        let channel = (library.create_comp_channel)(context.as_ptr());
+        let channel = Made::new(channel, library.destroy_comp_channel)?;
         let entries = completions.min(i32::MAX as u32) as c_int;
-        let queue = made((library.create_cq)(
-            context.as_ptr(),
-            entries,
-            ptr::null_mut(),
-            channel.as_ptr(),
-            0,
-        ))?;
-        let fd = channel.as_ref().fd;
+        let queue = (library.create_cq)(context.as_ptr(), entries, ptr::null_mut(), channel.as_ptr(), 0);
+        let queue = Made::new(queue, library.destroy_cq)?;
+        let fd = channel.get().fd;
         let set = libc::fcntl(
             fd,
             libc::F_SETFL,
@@ -150,28 +166,31 @@ pub fn open(name: &str, completions: u32) -> io::Result<Device> {
         answer(if set < 0 { -1 } else { 0 })?;
         Ok(Device {
             library,
-            context,
-            domain,
-            channel,
-            queue,
-            regions: Vec::new(),
-            pairs: Vec::new(),
             events: 0,
+            pairs: Vec::new(),
+            queue,
+            channel,
+            regions: Vec::new(),
+            domain,
+            context,
         })
     }
 }
 
-fn context(library: &Library, name: &str) -> io::Result<NonNull<ib::ibv_context>> {
+fn context(library: &Library, name: &str) -> io::Result<Made<ib::ibv_context>> {
     // SAFETY: the list is valid until it is freed, ends with a null pointer, and an opened device
     // outlives it; names are C strings that belong to the device.
     unsafe {
         let mut count = 0;
-        let list = made((library.get_device_list)(&raw mut count))?.as_ptr();
+        let list = (library.get_device_list)(&raw mut count);
+        if list.is_null() {
+            return Err(io::Error::last_os_error());
+        }
         let found = (0..count as usize)
             .map(|at| *list.add(at))
             .find(|device| CStr::from_ptr((library.get_device_name)(*device)).to_bytes() == name.as_bytes());
         let opened = match found {
-            Some(device) => made((library.open_device)(device)),
+            Some(device) => Made::new((library.open_device)(device), library.close_device),
             None => Err(io::ErrorKind::NotFound.into()),
         };
         (library.free_device_list)(list);
@@ -210,14 +229,8 @@ impl Device {
         })
     }
 
-    /// Registers fresh zeroed memory, which peers may (write, read), in huge pages if wanted; gives its index,
-    /// address, local and remote key.
-    pub fn register(
-        &mut self,
-        bytes: usize,
-        remote: (bool, bool),
-        huge: bool,
-    ) -> io::Result<(usize, u64, u32, u32)> {
+    /// Registers fresh zeroed memory, which peers may (write, read), in huge pages if wanted.
+    pub fn register(&mut self, bytes: usize, remote: (bool, bool), huge: bool) -> io::Result<Registered> {
         let (write, read) = remote;
         let (bytes, huge) = match huge {
             true => (bytes.next_multiple_of(HUGE_PAGE), libc::MAP_HUGETLB),
@@ -230,42 +243,29 @@ impl Device {
         if read {
             wanted |= access::IBV_ACCESS_REMOTE_READ;
         }
-        // SAFETY: an anonymous mapping of its own, which lives until it has been deregistered.
-        let (memory, registration) = unsafe {
-            let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | huge;
-            let mapped = libc::mmap(
-                ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                kind,
-                -1,
-                0,
-            );
-            if mapped == libc::MAP_FAILED {
-                return Err(io::Error::last_os_error());
-            }
-            let registered = made((self.library.reg_mr)(
+        let memory = Mapping::new(bytes, huge)?;
+        // SAFETY: a mapping of its own, which lives until it has been deregistered.
+        let registration = unsafe {
+            let registered = (self.library.reg_mr)(
                 self.domain.as_ptr(),
-                mapped,
+                memory.as_ptr().cast(),
                 bytes,
                 wanted.0 as c_int,
-            ));
-            match registered {
-                Ok(registration) => (made(mapped.cast::<u8>())?, registration),
-                Err(error) => {
-                    libc::munmap(mapped, bytes);
-                    return Err(error);
-                }
-            }
+            );
+            Made::new(registered, self.library.dereg_mr)?
+        };
+        let registered = Registered {
+            id: self.regions.len(),
+            address: memory.as_ptr() as u64,
+            bytes: bytes as u64,
+            local_key: registration.get().lkey,
+            remote_key: registration.get().rkey,
         };
         self.regions.push(Region {
+            _registration: registration,
             memory,
-            bytes,
-            registration,
         });
-        // SAFETY: registered above.
-        let (local, remote) = unsafe { (registration.as_ref().lkey, registration.as_ref().rkey) };
-        Ok((self.regions.len() - 1, memory.as_ptr() as u64, local, remote))
+        Ok(registered)
     }
 
     /// Copies out of registered memory.
@@ -290,14 +290,14 @@ impl Device {
     }
 
     fn within(&self, region: usize, offset: u64, bytes: usize) -> *mut u8 {
-        let region = &self.regions[region];
+        let memory = &self.regions[region].memory;
         let end = usize::try_from(offset).ok().and_then(|at| at.checked_add(bytes));
         assert!(
-            end.is_some_and(|end| end <= region.bytes),
+            end.is_some_and(|end| end <= memory.bytes()),
             "{bytes} bytes at {offset} of registered memory"
         );
         // SAFETY: within the mapping, as just checked.
-        unsafe { region.memory.as_ptr().add(offset as usize) }
+        unsafe { memory.as_ptr().add(offset as usize) }
     }
 
     /// Makes a queue pair ready for receives; gives its index and number.
@@ -325,11 +325,10 @@ impl Device {
         // SAFETY: domain and completion queue live as long as the device; the attributes are only
         // read and written during the call.
         let pair = unsafe {
-            made((self.library.create_qp)(
-                self.domain.as_ptr(),
-                &raw mut attributes,
-            ))?
+            let made = (self.library.create_qp)(self.domain.as_ptr(), &raw mut attributes);
+            Made::new(made, self.library.destroy_qp)?
         };
+        let number = pair.get().qp_num;
         self.pairs.push(pair);
         let remote = access::IBV_ACCESS_REMOTE_WRITE | access::IBV_ACCESS_REMOTE_READ;
         let allowed = if reliable {
@@ -347,8 +346,7 @@ impl Device {
         let which =
             mask::IBV_QP_STATE | mask::IBV_QP_PKEY_INDEX | mask::IBV_QP_PORT | mask::IBV_QP_ACCESS_FLAGS;
         self.modify(self.pairs.len() - 1, init, which)?;
-        // SAFETY: made above.
-        Ok((self.pairs.len() - 1, unsafe { pair.as_ref().qp_num }))
+        Ok((self.pairs.len() - 1, number))
     }
 
     /// Takes a queue pair to ready-to-send.
@@ -421,7 +419,7 @@ impl Device {
         // SAFETY: the operations of an opened context are set; request and element outlive the call,
         // the memory outlives the queue pair.
         answer(unsafe {
-            match self.context.as_ref().ops.post_recv {
+            match self.context.get().ops.post_recv {
                 Some(post) => post(pair, &raw mut request, &raw mut bad),
                 None => libc::EOPNOTSUPP,
             }
@@ -454,7 +452,7 @@ impl Device {
         let (pair, mut bad) = (self.pairs[pair].as_ptr(), ptr::null_mut());
         // SAFETY: as for receives; the list was linked just now, and inline payload is borrowed.
         answer(unsafe {
-            match self.context.as_ref().ops.post_send {
+            match self.context.get().ops.post_send {
                 Some(post) => post(pair, next, &raw mut bad),
                 None => libc::EOPNOTSUPP,
             }
@@ -467,7 +465,7 @@ impl Device {
         let most = most.min(BATCH) as c_int;
         // SAFETY: at most `most` entries are written, and as many as the call says are initialised.
         unsafe {
-            let poll = self.context.as_ref().ops.poll_cq;
+            let poll = self.context.get().ops.poll_cq;
             let taken = poll.map_or(-1, |poll| {
                 poll(self.queue.as_ptr(), most, completions.as_mut_ptr().cast())
             });
@@ -485,7 +483,7 @@ impl Device {
     pub fn arm(&mut self) -> io::Result<()> {
         // SAFETY: the completion queue lives as long as the device.
         answer(unsafe {
-            match self.context.as_ref().ops.req_notify_cq {
+            match self.context.get().ops.req_notify_cq {
                 Some(arm) => arm(self.queue.as_ptr(), 0),
                 None => libc::EOPNOTSUPP,
             }
@@ -509,27 +507,14 @@ impl Device {
     /// The event channel.
     pub fn event(&self) -> BorrowedFd<'_> {
         // SAFETY: open as long as the channel, which lives as long as the device.
-        unsafe { BorrowedFd::borrow_raw(self.channel.as_ref().fd.as_raw_fd()) }
+        unsafe { BorrowedFd::borrow_raw(self.channel.get().fd.as_raw_fd()) }
     }
 }
 
 impl Drop for Device {
     fn drop(&mut self) {
-        // SAFETY: everything was made by the functions above and is given back once, users first.
-        unsafe {
-            for pair in &self.pairs {
-                (self.library.destroy_qp)(pair.as_ptr());
-            }
-            (self.library.ack_cq_events)(self.queue.as_ptr(), self.events);
-            (self.library.destroy_cq)(self.queue.as_ptr());
-            (self.library.destroy_comp_channel)(self.channel.as_ptr());
-            for region in &self.regions {
-                (self.library.dereg_mr)(region.registration.as_ptr());
-                libc::munmap(region.memory.as_ptr().cast(), region.bytes);
-            }
-            (self.library.dealloc_pd)(self.domain.as_ptr());
-            (self.library.close_device)(self.context.as_ptr());
-        }
+        // SAFETY: the completion queue, which is not destroyed before its events are acknowledged, still lives.
+        unsafe { (self.library.ack_cq_events)(self.queue.as_ptr(), self.events) };
     }
 }
 
@@ -581,11 +566,6 @@ fn request(from: &Request<'_>) -> ib::ibv_send_wr {
     request
 }
 
-/// A pointer that libibverbs gave, or the reason why there is none.
-fn made<T>(pointer: *mut T) -> io::Result<NonNull<T>> {
-    NonNull::new(pointer).ok_or_else(io::Error::last_os_error)
-}
-
 /// Verbs answer with 0, an error number, or -1 and `errno`.
 fn answer(code: c_int) -> io::Result<()> {
     match code {
@@ -594,3 +574,6 @@ fn answer(code: c_int) -> io::Result<()> {
         code => Err(io::Error::from_raw_os_error(code)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ pub struct NpuTime {
     pub cycles: u64,
     /// ASTRA-sim's exposed communication: `parts` together, less `counted_twice` (modulo 2^64, as there).
     pub exposed: u64,
-    /// Genie's: `exposed` without memory and CPU.
+    /// Genie's: `exposed` without memory, CPU and the time before the rank begins.
     pub exposed_communication: u64,
     /// The GPU computes.
     pub compute: u64,
@@ -57,6 +57,8 @@ pub struct NpuTime {
 /// Parts of the time in which the GPU does not compute, ns; each nanosecond counts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Parts {
+    /// The NPU has not begun.
+    pub not_begun: u64,
     /// Serialisation: a ready node waits for its slot.
     pub slot: u64,
     /// A collective waits for members, or a message for its other side.
@@ -73,8 +75,9 @@ pub struct Parts {
 
 impl Parts {
     /// Name and nanoseconds of each.
-    pub fn each(&self) -> [(&'static str, u64); 6] {
+    pub fn each(&self) -> [(&'static str, u64); 7] {
         [
+            ("not begun", self.not_begun),
             ("waiting for peers", self.peers),
             ("network", self.network),
             ("endpoint", self.endpoint),
@@ -218,7 +221,10 @@ pub fn kind(node: &GraphNode) -> &'static str {
 
 fn npu(watch: &Watch, graph: &Graph, finished: &Finished, costs: &mut Costs) -> NpuTime {
     let (kept, busy) = (watch.kept(finished.rank), watch.busy(finished.rank));
-    let mut parts = Parts::default();
+    let mut parts = Parts {
+        not_begun: watch.beginning(finished.rank),
+        ..Parts::default()
+    };
     for op in path::own(kept) {
         let node = &graph.nodes()[op.place as usize];
         parts.add(op, node);

@@ -87,7 +87,12 @@ impl<'a, G: AsRef<Graph>> Walk<'a, G> {
             }
             self.step(began, true, began.ready, began.start);
         }
-        self.op(began.rank, began.parent?)
+        let Some(parent) = began.parent else {
+            // Before that its rank had not begun.
+            self.step(began, true, 0, began.ready);
+            return None;
+        };
+        self.op(began.rank, parent)
     }
 
     fn op(&self, rank: Rank, place: u32) -> Option<&'a OpRecord> {

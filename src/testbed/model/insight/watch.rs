@@ -34,6 +34,8 @@ struct Pair {
 /// A rank.
 #[derive(Debug)]
 struct Watched {
+    /// When it begins.
+    begins: u64,
     /// When each node had nothing left to wait for, and for which node it waited last.
     ready: Vec<(u64, u32)>,
     busy: Busy,
@@ -63,10 +65,16 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Follows ranks that execute these graphs.
-    pub fn new(options: WatchOptions, setup: Arc<Setup>, graphs: &[Arc<Graph>], network: &Network) -> Self {
-        let rank = |graph: &Arc<Graph>| Watched {
-            ready: vec![(0, NONE); graph.nodes().len()],
+    /// Follows ranks that execute these graphs, each from its time on.
+    pub fn new(
+        options: WatchOptions,
+        setup: Arc<Setup>,
+        ranks: &[(Arc<Graph>, u64)],
+        network: &Network,
+    ) -> Self {
+        let rank = |(graph, begins): &(Arc<Graph>, u64)| Watched {
+            begins: *begins,
+            ready: vec![(*begins, NONE); graph.nodes().len()],
             busy: Busy::default(),
             sequences: HashMap::new(),
             live: Vec::new(),
@@ -75,7 +83,7 @@ impl Watch {
         Watch {
             options,
             setup,
-            ranks: graphs.iter().map(rank).collect(),
+            ranks: ranks.iter().map(rank).collect(),
             instances: Vec::new(),
             instance_of: HashMap::new(),
             pairs: Vec::new(),
@@ -91,6 +99,11 @@ impl Watch {
     /// What was told since the last time.
     pub fn take(&mut self) -> Vec<Seen> {
         std::mem::take(&mut self.seen)
+    }
+
+    /// When a rank begins, ns.
+    pub fn beginning(&self, rank: Rank) -> u64 {
+        self.ranks[rank as usize].begins
     }
 
     /// When a rank computes.
@@ -113,11 +126,19 @@ impl Watch {
         self.usage.as_ref()
     }
 
-    /// A node begins; `members`: how many ranks its group has.
-    pub fn begins(&mut self, rank: Rank, place: u32, node: &GraphNode, members: u32, now: u64) {
+    /// A node begins, which is about to be started in the rank's machine; `members`: how many ranks its group has.
+    pub fn begins(
+        &mut self,
+        rank: Rank,
+        place: u32,
+        node: &GraphNode,
+        (npu, members): (&Npu, u32),
+        now: u64,
+    ) {
         let what = match &node.work {
             Work::Collective(work) => {
-                let over = self.members(rank, node.id, work, members);
+                let planned = npu.planned(node.id, work.group, work.collective);
+                let over = self.members(rank, planned, work, members);
                 self.joins(rank, place, work.group, over, now)
             }
             Work::Send(peer) => self.meets((rank, peer.rank), peer, place, now, true),
@@ -251,7 +272,7 @@ impl Watch {
     }
 
     /// How many ranks a collective has, and which one stands for them: those that differ from `rank`
-    /// only in dimensions through which it goes.
+    /// only in dimensions through which it goes. `node`: whose custom algorithm it takes, if that has one.
     fn members(&self, rank: Rank, node: u64, work: &CollectiveWork, members: u32) -> (Rank, u32) {
         let whole = work.group == 0 || members == self.setup.npus();
         let custom = self.setup.custom.as_ref().is_some_and(|source| {
