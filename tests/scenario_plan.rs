@@ -71,6 +71,26 @@ fn every_scenario_is_right_and_says_what_it_is() {
 }
 
 #[test]
+fn slots_are_short_where_soft_roce_loses_packets_unless_they_are_given() {
+    if !genie::network::rdma::device::BUILT_IN {
+        return;
+    }
+    let text = std::fs::read_to_string("scenarios/allreduce.toml").expect("readable");
+    let slot = |more: &[&str]| {
+        let soft = ["testbed.fabric=soft-roce", "testbed.transport=rdma"];
+        plan_text(&text, &[&soft, more].concat())
+            .testbed
+            .rdma
+            .slot_bytes
+            .0
+    };
+    let loss = "topology.star.loss=\"1 %\"";
+    assert_eq!(slot(&[]), 512 << 10);
+    assert_eq!(slot(&[loss]), 16 << 10);
+    assert_eq!(slot(&[loss, "rdma.slot=\"64 KiB\""]), 64 << 10);
+}
+
+#[test]
 fn the_first_scenario_stays_under_its_limit() {
     // Issue 2: under 40 s after the build, of which 5 s are left to a slower machine.
     let plan = plan_file(Path::new("scenarios/allreduce.toml"));

@@ -34,7 +34,7 @@ Exit codes:
   1    internal error, or the machine refused something that should work
   2    bad input, or a missing capability or permission: nothing was started
   3    a rank was killed, crashed, or lost a peer: results are partial
-  4    no progress within testbed.deadline (a stopped rank, a message that never came), or not ready in time
+  4    no progress within testbed.deadline (a stopped rank, a lost message), or not ready in time
   5    the fabric could not be brought up, a link vanished, or circuits could not be changed
   6    verify = true found wrong data
   7    gate: a figure is worse than its baseline allows (diff --exit-code: proven to be worse)

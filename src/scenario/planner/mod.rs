@@ -84,12 +84,16 @@ fn resolve(loaded: &Loaded, findings: &mut Findings<'_>) -> Option<Plan> {
     if let Some(first) = optical.as_ref().and_then(|optical| optical.steps.first()) {
         network.routes.clone_from(&first.wiring.routes);
     }
+    let mut testbed = testbed::resolve(scenario);
+    if !findings.written("rdma.slot") {
+        rdma::shorten_slots(&mut testbed, &network);
+    }
     Some(Plan {
         name: scenario.name.clone(),
         scenario: toml::to_string_pretty(scenario).expect("a scenario is plain TOML"),
         seed: scenario.testbed.seed,
         dilation: scenario.time.dilation,
-        testbed: testbed::resolve(scenario),
+        testbed,
         network,
         ranks,
         communicators,

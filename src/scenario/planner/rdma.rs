@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::network::rdma::device;
 use crate::scenario::plan::rdma::{RdmaOptions, RdmaVerb, Service};
-use crate::scenario::plan::{FabricKind, TransportKind};
+use crate::scenario::plan::{FabricKind, Network, Testbed, TransportKind};
 use crate::scenario::section::Scenario;
 use crate::scenario::section::rdma::Rdma;
 use crate::scenario::units::Bytes;
@@ -129,6 +129,18 @@ fn check_together(rdma: &Rdma, findings: &mut Findings<'_>) {
             "rdma.service = \"uc\": what the network loses stays lost; the run then ends at its deadline"
                 .into(),
         );
+    }
+}
+
+/// Slots where soft-RoCE's packets get lost, unless the scenario says otherwise.
+const LOSSY_SLOT: Bytes = Bytes(16 << 10);
+
+/// Makes slots short where soft-RoCE crosses links that lose: its device counts every packet that was lost against
+/// `retry_count` until a whole message has been acknowledged (rxe_comp.c, `AETH_NAK_PSN_SEQ_ERROR`), so long ones fail.
+pub fn shorten_slots(testbed: &mut Testbed, network: &Network) {
+    let soft = testbed.fabric == FabricKind::SoftRoce && testbed.transport == TransportKind::Rdma;
+    if soft && network.links.iter().any(|link| !link.loss.is_zero()) {
+        testbed.rdma.slot_bytes = LOSSY_SLOT;
     }
 }
 
